@@ -1,0 +1,41 @@
+"""Computes: provisioned torch servers, and this process's sessions on them.
+
+Names are imported at their first use, so that what needs no torch (:mod:`.channel`, :mod:`.records`) loads none.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .compute import Compute
+    from .connecting import connect
+    from .registry import computes, current, use
+    from .status import Status
+
+__all__ = ["Compute", "Status", "computes", "connect", "current", "use"]
+
+# No forked child (a DataLoader's worker, a shell command) uses a connection of ours, and gRPC's fork handlers would
+# write a warning into the cell at each one. Read when gRPC is imported, which is later.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+_HOMES = {
+    "Compute": ".compute",
+    "Status": ".status",
+    "computes": ".registry",
+    "connect": ".connecting",
+    "current": ".registry",
+    "use": ".registry",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

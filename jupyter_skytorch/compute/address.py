@@ -1,0 +1,29 @@
+"""The provider "address": a server that somebody else runs."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from .channel import Address, check_secure
+from .credentials import resolve
+from .place import Place
+
+if TYPE_CHECKING:
+    import os
+
+__all__ = ["NAME", "locate"]
+
+NAME = "address"
+
+
+def locate(target: str, *, token: str | None, token_file: str | os.PathLike[str] | None, insecure: bool) -> Place:
+    """Read an address and find the token for it.
+
+    Raises AddressError (also for another machine without `insecure`) and CredentialError.
+    """
+    address = Address.parse(target)
+    check_secure(address, insecure=insecure)
+    credential, found = resolve(token=token, token_file=token_file)
+    name = f"{address.host}-{address.port}" if address.scheme == "grpc" else PurePosixPath(address.path).stem
+    return Place(NAME, name.strip("[]"), address, credential, token=found, insecure=insecure)

@@ -1,0 +1,182 @@
+"""Addresses of servers, and the gRPC channels to them. Imports no torch."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from .credentials import Credential, CredentialError, Metadata, bearer
+from .suggestion import did_you_mean
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+__all__ = ["Address", "AddressError", "Credential", "CredentialError", "open_channel"]
+
+DEFAULT_PORT = 50051
+MAX_PORT = 65535
+# What sockaddr_un holds, on the tighter of the platforms, with its final zero.
+MAX_SOCKET_PATH = 103
+# Control messages are small; this leaves room for the metrics of a machine with many processes.
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+
+_LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+
+
+class AddressError(ValueError):
+    """A text that is no server address. The message is one line and says what would be one."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server listens: a host and a port, or a Unix socket on this machine."""
+
+    scheme: Literal["grpc", "unix"]
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read "grpc://host:port" or "unix:/path".
+
+        Raises AddressError, one line that says which part is wrong.
+        """
+        text = text.strip()
+        if "@" in text and not text.startswith("unix:"):
+            # The text is left out: what stands before the @ may be a secret.
+            raise AddressError("an address holds no user and no token; give the token with token_file")
+        scheme, colon, rest = text.partition(":")
+        if not colon or (rest.isdigit() and not text.startswith(("grpc:", "unix:"))):
+            hint = f"; did you mean 'grpc://{text}'?" if colon else ""
+            raise AddressError(f"{text!r} is not an address (grpc://host:port or unix:/path){hint}")
+        if scheme == "unix":
+            return cls._unix(text, rest)
+        if scheme == "grpc":
+            return cls._grpc(text, rest)
+        hint = (
+            f"; did you mean 'grpc:{rest}'?"
+            if scheme in {"http", "https", "tcp"}
+            else did_you_mean(scheme, ["grpc", "unix"])
+        )
+        raise AddressError(f"{text!r} has the scheme {scheme!r}, and only grpc:// and unix: are known{hint}")
+
+    @classmethod
+    def _unix(cls, text: str, rest: str) -> Address:
+        path = "/" + rest.lstrip("/") if rest.startswith("/") else ""
+        if not path.strip("/") or "\0" in path:
+            raise AddressError(f"{text!r} needs an absolute path, as in unix:/run/skytorch.sock")
+        if len(path.encode()) > MAX_SOCKET_PATH:
+            raise AddressError(f"the path of a Unix socket has at most {MAX_SOCKET_PATH} bytes, this has {len(path)}")
+        return cls("unix", path=path)
+
+    @classmethod
+    def _grpc(cls, text: str, rest: str) -> Address:
+        if not rest.startswith("//"):
+            raise AddressError(f"{text!r} is not an address; did you mean 'grpc://{rest.lstrip('/')}'?")
+        place = rest[2:].removesuffix("/")
+        if "/" in place or "?" in place:
+            raise AddressError(f"{text!r} has something after the port; an address is grpc://host:port")
+        host, port = cls._split(text, place)
+        if not _is_host(host):
+            raise AddressError(f"{text!r} has no valid host name: {host!r}")
+        return cls("grpc", host=host, port=port)
+
+    @staticmethod
+    def _split(text: str, place: str) -> tuple[str, int]:
+        if place.startswith("["):
+            host, _, port = place[1:].partition("]")
+            port = port.removeprefix(":")
+        else:
+            host, _, port = place.rpartition(":")
+            if ":" in host:
+                raise AddressError(f"{text!r}: an IPv6 address stands in brackets, as in grpc://[::1]:{DEFAULT_PORT}")
+        if not host and port and not port.isdigit():
+            host, port = port, ""
+        if not port:
+            raise AddressError(f"{text!r} has no port; did you mean 'grpc://{place.rstrip(':')}:{DEFAULT_PORT}'?")
+        if not (port.isascii() and port.isdigit() and 0 < int(port) <= MAX_PORT):
+            raise AddressError(f"{text!r} has the port {port!r}, and a port is a number from 1 to {MAX_PORT}")
+        return host, int(port)
+
+    @property
+    def target(self) -> str:
+        """The name that gRPC gives this place."""
+        return f"unix:{self.path}" if self.scheme == "unix" else self._place
+
+    @property
+    def _place(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether what is sent there stays on this machine."""
+        if self.scheme == "unix" or self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def __str__(self) -> str:
+        return self.target if self.scheme == "unix" else f"grpc://{self._place}"
+
+
+def open_channel(
+    address: Address, credential: Credential, *, insecure: bool = False, token: str | None = None
+) -> tuple[grpc.aio.Channel, Metadata]:
+    """Open a channel to a server. Call it on the loop that will use the channel.
+
+    `token` stands in for a credential that cannot be read here (kind "kernel-only"). Returns the channel and the
+    metadata that every call on it carries. Raises AddressError for a plain connection off this machine without
+    `insecure`, CredentialError for a token that cannot be read.
+    """
+    check_secure(address, insecure=insecure)
+    import grpc.aio
+
+    metadata = bearer(token if token is not None else credential.token())
+    return grpc.aio.insecure_channel(address.target, options=_options(address)), metadata
+
+
+def check_secure(address: Address, *, insecure: bool) -> None:
+    """Refuse a connection that would carry tensors and tokens over a network in the clear. Raises AddressError."""
+    if not address.loopback and not insecure:
+        raise AddressError(
+            f"{address} is another machine and the connection is not encrypted; "
+            "say insecure=True (%sky connect --insecure) if you trust the network"
+        )
+
+
+def _options(address: Address) -> list[tuple[str, int]]:
+    options = [
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        # A connection of our own: a shared one would hand on the waiting time of an earlier, failed attempt.
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 1000),
+        ("grpc.max_reconnect_backoff_ms", 2000),
+    ]
+    if address.loopback:
+        # A proxy from the environment cannot reach this machine's own ports.
+        options.append(("grpc.enable_http_proxy", 0))
+    else:
+        # On one machine a dead peer closes the connection; over a network only silence tells.
+        options += [
+            ("grpc.keepalive_time_ms", 20_000),
+            ("grpc.keepalive_timeout_ms", 10_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.max_pings_without_data", 0),
+        ]
+    return options
+
+
+def _is_host(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return _HOST.fullmatch(host) is not None and len(host) <= 253  # noqa: PLR2004 (RFC 1035)
+    return True

@@ -1,0 +1,217 @@
+"""A Compute as this process has it: a server, and this process's session on it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+
+import grpc
+
+from jupyter_skytorch.device.errors import SessionLost
+from skytorch_wire import metrics_pb2, metrics_pb2_grpc, sessions_pb2, sessions_pb2_grpc
+
+from . import records, registry
+from .lease import Lease
+from .status import State, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from types import TracebackType
+
+    import torch
+
+    from jupyter_skytorch.session import Session
+    from jupyter_skytorch.session.control import Control
+
+    from .handshake import Handshake
+
+__all__ = ["Compute"]
+
+T = TypeVar("T")
+
+_ANSWER_SECONDS = 3.0
+_FAREWELL_SECONDS = 2.0
+_STATES: dict[str, State] = {"live": "connected", "lost": "lost", "closed": "closed"}
+
+
+class Compute:
+    """A server and this process's session on it; made by :func:`jupyter_skytorch.connect`.
+
+    As a context manager it closes at the end of the block.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        handshake: Handshake,
+        session: Session,
+        control: Control,
+    ) -> None:
+        self.name = name
+        self.place = handshake.place
+        self.session = session
+        self.boot_id: str = handshake.created.boot_id
+        self._server = handshake.created.capabilities
+        self._session_id: str = handshake.created.session.session_id
+        self._channel = handshake.channel
+        self._metadata = handshake.metadata
+        self._control = control
+        self._sessions = sessions_pb2_grpc.SessionsStub(self._channel)
+        self._metrics = metrics_pb2_grpc.MetricsStub(self._channel)
+        self._pid = os.getpid()
+        self._closing = threading.Lock()
+        self._left = False
+        self._lease = Lease(self._sessions, self._metadata, self.place, handshake.created.session, self._lose)
+        self._lease.start(control)
+
+    @property
+    def provider(self) -> str:
+        """What provisioned the server: "local" or "address"."""
+        return self.place.provider
+
+    @property
+    def address(self) -> str:
+        """Where the server is, in a form that connect() takes."""
+        return str(self.place.address)
+
+    @property
+    def state(self) -> State:
+        """Whether the session lives."""
+        return _STATES[self.session.state]
+
+    @property
+    def reason(self) -> str:
+        """Why the session is lost; empty while it lives."""
+        return self.session.reason
+
+    @property
+    def default_device(self) -> Literal["cpu", "cuda"]:
+        """The type of device that is used when none is named: "cuda" where the server has one."""
+        return "cuda" if any(device.type == "cuda" for device in self.session.devices) else "cpu"
+
+    def device(self, type: Literal["cpu", "cuda"] | None = None, index: int = 0) -> torch.device:  # noqa: A002
+        """Return the torch device that stands for one of the server's: ``torch.device("sky", i)``.
+
+        Without a type: the server's CUDA device where it has one, else its CPU. Raises ValueError for a device that
+        the server does not have, SessionLost or SessionClosed when the session is no more.
+        """
+        return self.session.device(type or self.default_device, index)
+
+    def status(self) -> Status:
+        """Ask the server how the session is. Answers within seconds, also when the server does not."""
+        round_trip: float | None = None
+        stats = sessions_pb2.SessionStats()
+        if self.session.state == "live":
+            with contextlib.suppress(grpc.aio.AioRpcError, TimeoutError):
+                round_trip, stats = self._control.run(self._ask(), _ANSWER_SECONDS)
+        return Status(
+            name=self.name,
+            provider=self.provider,
+            address=self.address,
+            state=self.state,
+            reason=self.reason,
+            devices=tuple(self.session.devices),
+            torch_version=self.session.torch_version,
+            server_version=self._server.package_version,
+            session_id=self._session_id,
+            round_trip_seconds=round_trip,
+            stats=stats,
+        )
+
+    async def _ask(self) -> tuple[float, sessions_pb2.SessionStats]:
+        began = time.perf_counter()
+        alive = sessions_pb2.KeepAliveRequest(session_id=self._session_id)
+        await self._sessions.KeepAlive(alive, metadata=self._metadata)
+        round_trip = time.perf_counter() - began
+        get = sessions_pb2.GetSessionRequest(session_id=self._session_id)
+        session = await self._sessions.Get(get, metadata=self._metadata)
+        return round_trip, session.stats
+
+    def metrics(self) -> list[metrics_pb2.Metric]:
+        """Return what the server and its machine are doing now. Raises SessionLost when it does not answer."""
+
+        async def ask() -> list[metrics_pb2.Metric]:
+            snapshot = await self._metrics.GetMetrics(metrics_pb2.GetMetricsRequest(), metadata=self._metadata)
+            return list(snapshot.metrics)
+
+        return self._answer(ask())
+
+    def sessions(self) -> list[sessions_pb2.Session]:
+        """Return the caller's sessions on this server, this one among them. Raises SessionLost."""
+
+        async def ask() -> list[sessions_pb2.Session]:
+            reply = await self._sessions.List(sessions_pb2.ListSessionsRequest(), metadata=self._metadata)
+            return list(reply.sessions)
+
+        return self._answer(ask())
+
+    def close(self) -> None:
+        """Close the session and free what it holds on the server; its tensors raise SessionClosed from then on."""
+        if not self._leave():
+            return
+        alive = self.session.state == "live"
+        try:
+            self.session.close()
+        finally:
+            self._farewell(_FAREWELL_SECONDS, alive=alive)
+
+    def close_at_exit(self, seconds: float) -> None:
+        """Close in at most that many seconds, without waiting for what was issued."""
+        if self._leave():
+            alive = self.session.state == "live"
+            self.session.close()
+            self._farewell(seconds, alive=alive)
+
+    def _leave(self) -> bool:
+        """Take this Compute off the lists of this process and this machine; False when that was done before."""
+        with self._closing:
+            if self._left or os.getpid() != self._pid:
+                return False
+            self._left = True
+        registry.remove(self)
+        self._lease.stop()
+        records.remove(self._session_id)
+        return True
+
+    def _farewell(self, seconds: float, *, alive: bool) -> None:
+        """Tell a server that is alive that the session is over, and close the channel."""
+
+        async def farewell() -> None:
+            try:
+                if alive:
+                    request = sessions_pb2.CloseSessionRequest(session_id=self._session_id)
+                    await self._sessions.Close(request, metadata=self._metadata)
+            finally:
+                await self._channel.close()
+
+        with contextlib.suppress(grpc.aio.AioRpcError, TimeoutError):
+            self._control.run(farewell(), seconds)
+
+    def _lose(self, reason: str) -> None:
+        self.session.lose(reason)
+
+    def _answer(self, call: Coroutine[Any, Any, T]) -> T:
+        if self.session.state != "live":
+            call.close()
+            raise SessionLost(f"{self.name} is {self.state}: {self.reason or 'it was closed'}")
+        try:
+            return self._control.run(call, _ANSWER_SECONDS)
+        except (grpc.aio.AioRpcError, TimeoutError) as error:
+            what = error.details() if isinstance(error, grpc.aio.AioRpcError) else "it took too long"
+            raise SessionLost(f"{self.name} at {self.address} did not answer: {what}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        devices = ", ".join(f"{device.type}:{device.index}" for device in self.session.devices)
+        state = f"{self.state}: {self.reason}" if self.state == "lost" else self.state
+        return f"<Compute {self.name!r} at {self.address} ({devices}), {state}>"

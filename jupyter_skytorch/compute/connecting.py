@@ -1,0 +1,169 @@
+"""connect(): from a name or an address to a Compute with a live session."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from jupyter_skytorch.device.errors import ConnectError
+from jupyter_skytorch.session import Session
+from jupyter_skytorch.session import control as control_thread
+
+from . import address as address_provider
+from . import local as local_provider
+from . import records, registry
+from .channel import AddressError
+from .compute import Compute
+from .credentials import CredentialError
+from .endpoint import nearest
+from .handshake import UnreachableError, abandon, create_session
+from .kernel import session_record
+from .local import LocalServerError
+from .names import check_name, check_provider, check_target
+from .waiting import waiting
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator
+
+    from jupyter_skytorch.session.control import Control
+
+    from .handshake import Handshake
+    from .place import Place
+
+__all__ = ["connect"]
+
+_CONNECT_SECONDS = 120.0
+_EXIT_SECONDS = 1.0
+
+_connecting = threading.Lock()
+
+
+def connect(
+    target: str | None = None,
+    *,
+    name: str | None = None,
+    token_file: str | os.PathLike[str] | None = None,
+    token: str | None = None,
+    insecure: bool = False,
+    provider: str | None = None,
+    timeout: float = _CONNECT_SECONDS,
+) -> Compute:
+    """Connect to a server and make it the current Compute.
+
+    `target` is None or "local" for the embedded server, which is started when it does not run; an address,
+    "grpc://host:port" or "unix:/path"; or the name of a Compute of this process. What is connected under that name
+    already is returned; what was lost is connected to anew.
+
+    `name` is what the Compute is called. `token_file` holds the server's token (else SKYTORCH_TOKEN is used).
+    `insecure` allows a connection to another machine that is not encrypted. `provider`, "local" or "address", is told
+    by the target and need not be given. `timeout` in seconds bounds the whole; a wrong address is told within 5 s.
+
+    Raises ConnectError, one line.
+    """
+    deadline = time.monotonic() + timeout
+    with _one_line_errors(), _one_at_a_time(timeout):
+        check_provider(provider, target)
+        earlier = registry.computes().get(target or "")
+        if earlier is not None:
+            name = name or earlier.name
+            place = None if earlier.provider == local_provider.NAME else earlier.place
+        elif target is None or target == local_provider.NAME:
+            place = None
+        else:
+            check_target(target)
+            place = address_provider.locate(target, token=token, token_file=token_file, insecure=insecure)
+        name = check_name(name) if name else (place.name if place else local_provider.NAME)
+        existing = registry.computes().get(name)
+        if existing is not None and existing.state == "connected":
+            return _again(existing, place)
+        with waiting(f"connecting to {name}") as say:
+            compute = _connect(place, name, deadline, say)
+        if existing is not None:
+            existing.close()
+        registry.add(compute)
+        return compute
+
+
+def _again(existing: Compute, place: Place | None) -> Compute:
+    same = existing.provider == local_provider.NAME if place is None else existing.place.address == place.address
+    if not same:
+        raise ConnectError(
+            f"the name {existing.name!r} stands for {existing.address}; disconnect it, or give another name"
+        )
+    return registry.use(existing.name)
+
+
+def _connect(place: Place | None, name: str, deadline: float, say: Callable[[str], None]) -> Compute:
+    control = control_thread.get()
+    _close_at_exit()
+    try:
+        handshake = _shake_hands(place, name, control, deadline, say)
+    except UnreachableError as error:
+        if place is not None:
+            raise ConnectError(str(error)) from None
+        # The embedded server ended in between, for want of sessions: this time a new one is started.
+        handshake = _shake_hands(place, name, control, deadline, say)
+    created = handshake.created
+    try:
+        session = Session.open(
+            target=nearest(created.endpoints, handshake.place.address),
+            created=created,
+            metadata=handshake.metadata,
+            credentials=None,
+            control=control,
+            front=handshake.channel,
+        )
+        compute = Compute(name, handshake, session, control)
+        records.write(session_record(compute))
+    except BaseException:
+        control.spawn(abandon(handshake))
+        raise
+    return compute
+
+
+def _shake_hands(
+    place: Place | None, name: str, control: Control, deadline: float, say: Callable[[str], None]
+) -> Handshake:
+    if place is None:
+        place = control.run(local_provider.locate(_left(deadline), say), _left(deadline) + 1.0)
+    return control.run(create_session(place, name, _left(deadline)), _left(deadline) + 1.0)
+
+
+def _left(deadline: float) -> float:
+    return max(deadline - time.monotonic(), 0.1)
+
+
+@contextmanager
+def _one_at_a_time(timeout: float) -> Iterator[None]:
+    if not _connecting.acquire(timeout=timeout):
+        raise ConnectError("another thread has been connecting for too long")
+    try:
+        yield
+    finally:
+        _connecting.release()
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    try:
+        yield
+    except (AddressError, CredentialError, LocalServerError, UnreachableError) as error:
+        raise ConnectError(str(error)) from None
+    except TimeoutError:
+        raise ConnectError("the server did not answer in time") from None
+
+
+def _close_at_exit() -> None:
+    # Once, however often it is called; and after the control thread's own, so that this one runs before it.
+    atexit.unregister(_close_all)
+    atexit.register(_close_all)
+
+
+def _close_all() -> None:
+    deadline = time.monotonic() + _EXIT_SECONDS
+    for compute in registry.computes().values():
+        compute.close_at_exit(_left(deadline))

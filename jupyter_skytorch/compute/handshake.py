@@ -1,0 +1,103 @@
+"""The first words with a server: does it serve, are we let in, and a session, please."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import grpc
+import torch
+
+from jupyter_skytorch.device.errors import ConnectError
+from skytorch_wire import PROTOCOL_VERSION, __version__, service_pb2, sessions_pb2, sessions_pb2_grpc
+
+from .channel import MAX_MESSAGE_BYTES, open_channel
+from .health import serves
+from .kernel import kernel_id
+from .refusal import explain_refusal, explain_silence
+
+if TYPE_CHECKING:
+    from .credentials import Metadata
+    from .place import Place
+
+__all__ = ["Handshake", "UnreachableError", "abandon", "create_session"]
+
+_ANSWER_SECONDS = 3.5
+"""A server that serves answers its first call within this; with the look from below that follows, what is wrong is
+told within 5 s."""
+_CHUNK_BYTES = 1024 * 1024
+
+
+class UnreachableError(ConnectError):
+    """Nothing answered as a SkyTorch server. The message is one line."""
+
+
+@dataclass(frozen=True)
+class Handshake:
+    """A session that was made, and the channel to its front."""
+
+    place: Place
+    channel: grpc.aio.Channel
+    metadata: Metadata
+    created: sessions_pb2.CreateSessionResponse
+
+
+async def create_session(place: Place, name: str, seconds: float) -> Handshake:
+    """Make a session on a server, within a number of seconds. Call it on the control thread.
+
+    Raises UnreachableError or another ConnectError, AddressError, CredentialError.
+    """
+    channel, metadata = open_channel(place.address, place.credential, insecure=place.insecure, token=place.token)
+    stub = sessions_pb2_grpc.SessionsStub(channel)
+    try:
+        await _greet(channel, place, seconds)
+        try:
+            created = await stub.Create(_request(name), timeout=seconds, metadata=metadata)
+        except grpc.aio.AioRpcError as error:
+            raise ConnectError(explain_refusal(error, place)) from None
+    except BaseException:
+        await channel.close()
+        raise
+    return Handshake(place, channel, metadata, created)
+
+
+async def abandon(handshake: Handshake) -> None:
+    """Give back a session that came to nothing."""
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        request = sessions_pb2.CloseSessionRequest(session_id=handshake.created.session.session_id)
+        stub = sessions_pb2_grpc.SessionsStub(handshake.channel)
+        await stub.Close(request, timeout=_ANSWER_SECONDS, metadata=handshake.metadata)
+    await handshake.channel.close()
+
+
+async def _greet(channel: grpc.aio.Channel, place: Place, seconds: float) -> None:
+    """Make a call that any SkyTorch server answers at once; making a session may rightly take longer."""
+    try:
+        if not await serves(channel, min(seconds, _ANSWER_SECONDS)):
+            raise UnreachableError(f"{place.address} is starting or about to end: try again")
+    except grpc.aio.AioRpcError as error:
+        raise UnreachableError(await explain_silence(error, place)) from None
+
+
+def _request(name: str) -> sessions_pb2.CreateSessionRequest:
+    labels = {
+        "kernel_id": kernel_id(),
+        "notebook": os.environ.get("JPY_SESSION_NAME"),
+        "host": platform.node(),
+        "pid": str(os.getpid()),
+    }
+    return sessions_pb2.CreateSessionRequest(
+        name=name,
+        capabilities=service_pb2.Capabilities(
+            protocol_version=PROTOCOL_VERSION,
+            package_version=__version__,
+            torch_version=torch.__version__,
+            compressions=[service_pb2.COMPRESSION_NONE],
+            max_message_bytes=MAX_MESSAGE_BYTES,
+            chunk_bytes=_CHUNK_BYTES,
+        ),
+        labels={key: value for key, value in labels.items() if value},
+    )

@@ -1,0 +1,29 @@
+"""What a provider answers with: where a server is and how to speak to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .channel import Address
+    from .credentials import Credential
+
+__all__ = ["Place"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A server that can be connected to."""
+
+    provider: str
+    name: str
+    """What the Compute is called unless the user says otherwise."""
+    address: Address
+    credential: Credential
+    token: str | None = None
+    insecure: bool = False
+
+    def __repr__(self) -> str:
+        # Without the token.
+        return f"Place({self.provider}, {self.name!r}, {self.address})"

@@ -1,0 +1,9 @@
+"""The device ``sky`` as PyTorch sees it. Importing this registers it.
+
+A C++ core (``csrc``) writes what is done to sky tensors as records into a :class:`Sink`, which a session drains.
+"""
+
+from .backend import Sink, core, mark, new_sink
+from .errors import ConnectError, SessionClosed, SessionLost, SkyError
+
+__all__ = ["ConnectError", "SessionClosed", "SessionLost", "Sink", "SkyError", "core", "mark", "new_sink"]

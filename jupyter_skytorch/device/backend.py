@@ -1,0 +1,82 @@
+"""Registers ``sky`` with PyTorch: the C++ core, the module ``torch.sky``, and the ops that are sent whole."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from skytorch_wire import native
+
+from . import autograd, errors, module
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Sink", "core", "mark", "new_sink"]
+
+
+class Sink(Protocol):
+    """The near end of a session's ordered log: the device writes records into it, the session drains it."""
+
+    def start(self, executed: int, chunk_bytes: int) -> None:
+        """Number records from the one after `executed`; bulk data travels in chunks of so many bytes."""
+
+    def take(self, seconds: float) -> bytes | None:
+        """The next serialized StreamRequest; None when there is none in time, or the session is over."""
+
+    def feed(self, message: bytes) -> None:
+        """Take in a serialized StreamResponse. Raises RuntimeError when it is not one."""
+
+    def stop(self, kind: str, message: str) -> None:
+        """End the session ("closed" or "lost"): whoever waits, and every later op, raises that."""
+
+    def drain(self, seconds: float) -> bool:
+        """Wait until all that was issued is executed; whether it was, in time."""
+
+    def raise_pending(self) -> None:
+        """Raise the oldest remote error that was not raised yet."""
+
+    def counters(self) -> Mapping[str, int]:
+        """Cumulative: ops, bytes_up, bytes_down, sync_points, wait_nanoseconds, remote_nanoseconds, issued, executed."""
+
+    def take_sync_lines(self) -> dict[int, tuple[int, float]]:
+        """By line: how many sync points since the last call, and the seconds that they waited."""
+
+    def open_device(self, type: str, index: int) -> int:  # noqa: A002  (torch's word)
+        """Name a device of the server; the index of the sky device that stands for it."""
+
+
+#: Ops that PyTorch would take apart, or answer with an error, before the device could see them.
+_WHOLE = ("convolution", "convolution_backward", "native_layer_norm", "native_layer_norm_backward", "native_group_norm", "abs")
+
+
+def _whole_ops() -> list[str]:
+    names: list[str] = torch._C._dispatch_get_all_op_names()
+    families = ("aten::_foreach_", "aten::_fused_adam", "aten::_fused_sgd", "aten::_amp_")
+    return [*_WHOLE, *(name[6:] for name in names if name.startswith(families) and not name.endswith(("out", "_out")))]
+
+
+def _register() -> ModuleType:
+    # Before anything is changed: a core that can't be had leaves torch as it was.
+    core = native.load("jupyter_skytorch.device")
+    torch.utils.rename_privateuse1_backend("sky")
+    core.register_whole(_whole_ops())
+    core.set_exception_factory(errors.make)
+    torch._register_device_module("sky", module.build(core))
+    torch.utils.generate_methods_for_privateuse1_backend(for_storage=True)
+    autograd.run_on_callers_thread()
+    return core
+
+
+core: Any = _register()
+
+#: Two int64, [line, cell]: the place in the user's program, stored before each statement of a cell and read by the
+#: core, so that errors and sync points can be named by it.
+mark: memoryview[int] = core.mark()
+
+
+def new_sink(name: str) -> Sink:
+    """The sink of a new session that the user knows by `name`."""
+    sink: Sink = core.Sink(name)
+    return sink

@@ -1,0 +1,135 @@
+#include "encoder.h"
+
+#include "generator.h"
+
+namespace skytorch {
+
+using c10::IValue;
+using wire::Value;
+
+Encoder::~Encoder() {
+  for (Handle* handle : introduced_) handle->announced = false;
+}
+
+uint64_t Encoder::commit(bool urgent) {
+  introduced_.clear();
+  return entry_.commit(urgent);
+}
+
+void Encoder::layout(const c10::TensorImpl& tensor) {
+  out().layout(static_cast<uint8_t>(c10::typeMetaToScalarType(tensor.dtype())), tensor.sizes(), tensor.strides(),
+               tensor.is_contiguous(), tensor.storage_offset());
+}
+
+void Encoder::host_scalar(const at::Tensor& tensor) {
+  out().tag(Value::kHostTensor);
+  out().byte(static_cast<uint8_t>(tensor.scalar_type()));
+  out().byte(0);  // no dimensions
+  out().byte(tensor.unsafeGetTensorImpl()->is_wrapped_number());
+  out().varint(tensor.element_size());
+  out().raw(tensor.const_data_ptr(), tensor.element_size());
+}
+
+void Encoder::tensor(const at::Tensor& tensor) {
+  if (!tensor.defined()) return out().tag(Value::kNone);
+  const c10::TensorImpl& impl = *tensor.unsafeGetTensorImpl();
+  if (impl.device_type() != kSky) {
+    TORCH_CHECK(tensor.is_cpu() && tensor.dim() == 0, "Expected all tensors to be on the same device, but found at least two devices, sky and ",
+                tensor.device(), "!");
+    return host_scalar(tensor);
+  }
+  Handle& handle = handle_of(impl);
+  TORCH_CHECK(handle.sink == &sink_, "Expected all tensors to be on the same device, but found sky devices of two Computes");
+  if (!handle.announced) {
+    out().tag(Value::kTensorNew);
+    allocation(tensor);
+  } else if (handle.is_home(impl)) {
+    out().tag(Value::kTensorHome);
+    out().varint(handle.id);
+  } else {
+    out().tag(Value::kTensorView);
+    out().varint(handle.id);
+    layout(impl);
+  }
+}
+
+void Encoder::allocation(const at::Tensor& tensor) {
+  const c10::TensorImpl& impl = *tensor.unsafeGetTensorImpl();
+  Handle& handle = handle_of(impl);
+  handle.announced = true;
+  introduced_.push_back(&handle);
+  if (!handle.is_home(impl)) handle.set_home(impl);
+  out().varint(handle.id);
+  out().varint(handle.slot);
+  out().varint(impl.unsafe_storage().nbytes());
+  layout(impl);
+}
+
+void Encoder::output(const at::Tensor& tensor) {
+  const c10::TensorImpl& impl = *tensor.unsafeGetTensorImpl();
+  Handle& handle = handle_of(impl);
+  handle.announced = true;
+  introduced_.push_back(&handle);
+  handle.set_home(impl);
+  out().tag(wire::Output::kTensor);
+  out().varint(handle.id);
+  layout(impl);
+}
+
+void Encoder::generator(const at::Generator& generator) {
+  TORCH_CHECK(generator.device().type() == kSky, "Expected a 'sky' device type for generator but found '", generator.device().type(), "'");
+  out().varint(generator_id(generator));
+  out().varint(remote_device(generator.device().index()).slot);
+}
+
+void Encoder::value(const IValue& value) {
+  auto list = [&](Value tag, const auto& items, auto&& put) {
+    out().tag(tag);
+    out().varint(items.size());
+    for (const auto& item : items) put(item);
+  };
+  if (value.isTensor()) return tensor(value.toTensor());
+  if (value.isNone()) return out().tag(Value::kNone);
+  if (value.isInt()) {
+    out().tag(Value::kInt);
+    return out().zigzag(value.toInt());
+  }
+  if (value.isBool()) return out().tag(value.toBool() ? Value::kTrue : Value::kFalse);
+  if (value.isDouble()) {
+    out().tag(Value::kDouble);
+    return out().real(value.toDouble());
+  }
+  if (value.isIntList()) return list(Value::kIntList, value.toIntVector(), [&](int64_t item) { out().zigzag(item); });
+  if (value.isTensorList()) return list(Value::kTensorList, value.toListRef(), [&](const IValue& item) { tensor(item.toTensor()); });
+  if (value.isOptionalTensorList())
+    return list(Value::kOptionalTensorList, value.toListRef(), [&](const IValue& item) { this->value(item); });
+  if (value.isBoolList()) return list(Value::kBoolList, value.toBoolList(), [&](bool item) { out().byte(item); });
+  if (value.isDoubleList()) return list(Value::kDoubleList, value.toDoubleVector(), [&](double item) { out().real(item); });
+  if (value.isList()) return list(Value::kScalarList, value.toListRef(), [&](const IValue& item) { this->value(item); });
+  if (value.isDevice()) {
+    out().tag(Value::kDevice);
+    return out().varint(remote_device(value.toDevice().index()).slot);
+  }
+  if (value.isString()) {
+    out().tag(Value::kString);
+    return out().text(value.toStringRef());
+  }
+  if (value.isComplexDouble()) {
+    auto number = value.toComplexDouble();
+    out().tag(Value::kComplex);
+    out().real(number.real());
+    return out().real(number.imag());
+  }
+  if (value.isGenerator()) {
+    if (!value.toGenerator().defined()) return out().tag(Value::kNone);
+    out().tag(Value::kGenerator);
+    return generator(value.toGenerator());
+  }
+  if (value.isSymInt()) {
+    out().tag(Value::kInt);
+    return out().zigzag(value.toSymInt().guard_int(__FILE__, __LINE__));
+  }
+  TORCH_CHECK_NOT_IMPLEMENTED(false, "an argument of type ", value.tagKind(), " can't be sent to a sky device");
+}
+
+}  // namespace skytorch

@@ -1,0 +1,166 @@
+#include "metadata.h"
+
+#include <ATen/EmptyTensor.h>
+
+#include <memory>
+#include <shared_mutex>
+
+#include "devices.h"
+
+namespace skytorch {
+
+using c10::IValue;
+
+// In python_errors.cpp: whether the exception being handled says that there is no such kernel.
+bool is_not_implemented();
+
+namespace {
+
+constexpr size_t kCacheEntries = 16384;
+
+// The part of the arguments that the results' metadata can depend on, as bytes.
+class Signature {
+ public:
+  explicit Signature(std::string& key) : key_(key) { key_.clear(); }
+
+  void number(int64_t value) { key_.append(reinterpret_cast<const char*>(&value), sizeof value); }
+  void tag(char value) { key_.push_back(value); }
+  void tensor(const at::Tensor& tensor) {
+    if (!tensor.defined()) return tag('u');
+    const auto& impl = *tensor.unsafeGetTensorImpl();
+    tag(impl.device_type() == kSky ? 't' : 'c');
+    tag(static_cast<char>(c10::typeMetaToScalarType(impl.dtype())));
+    tag(static_cast<char>(impl.dim() | (impl.is_wrapped_number() ? 0x80 : 0)));
+    for (int64_t size : impl.sizes()) number(size);
+    if (impl.is_contiguous()) return;
+    tag('s');
+    for (int64_t stride : impl.strides()) number(stride);
+  }
+  void value(const IValue& value, bool value_free) {
+    if (value.isTensor()) return tensor(value.toTensor());
+    if (value.isNone()) return tag('n');
+    if (value.isInt()) {
+      tag('i');
+      if (!value_free) number(value.toInt());
+      return;
+    }
+    if (value.isBool()) return tag(value_free ? 'b' : value.toBool() ? 'T' : 'F');
+    if (value.isDouble()) return tag('d');
+    if (value.isComplexDouble()) return tag('z');
+    if (value.isList()) {
+      auto items = value.toListRef();
+      tag('[');
+      number(static_cast<int64_t>(items.size()));
+      for (const auto& item : items) this->value(item, value_free);
+      return;
+    }
+    if (value.isString()) {
+      tag('"');
+      number(static_cast<int64_t>(value.toStringRef().size()));
+      key_ += value.toStringRef();
+      return;
+    }
+    tag('?');  // devices and generators
+  }
+
+ private:
+  std::string& key_;
+};
+
+at::Tensor to_meta(const at::Tensor& tensor) {
+  if (!tensor.defined() || tensor.device().type() != kSky) return tensor;
+  at::Tensor meta(at::detail::empty_strided_meta(tensor.sizes(), tensor.strides(), tensor.scalar_type()));
+  return meta;
+}
+
+IValue to_meta(const IValue& value) {
+  if (value.isTensor()) return to_meta(value.toTensor());
+  if (value.isTensorList()) {
+    c10::List<at::Tensor> list;
+    for (const auto& item : value.toListRef()) list.push_back(to_meta(item.toTensor()));
+    return list;
+  }
+  if (value.isOptionalTensorList()) {
+    c10::List<std::optional<at::Tensor>> list;
+    for (const auto& item : value.toListRef())
+      list.push_back(item.isNone() ? std::optional<at::Tensor>() : std::optional<at::Tensor>(to_meta(item.toTensor())));
+    return list;
+  }
+  if (value.isDevice()) return c10::Device(c10::kMeta);
+  if (value.isGenerator()) return IValue();
+  return value;
+}
+
+Metadata describe(const IValue& value) {
+  Metadata result;
+  if (value.isTensor() && value.toTensor().defined()) {
+    const auto& tensor = value.toTensor();
+    result = {Metadata::Kind::kTensor, tensor.scalar_type(), c10::DimVector(tensor.sizes()), c10::DimVector(tensor.strides()), {}};
+  } else if (value.isTensorList()) {
+    result.kind = Metadata::Kind::kList;
+    for (const auto& item : value.toListRef()) result.items.push_back(describe(item));
+  }
+  return result;
+}
+
+// Null when the op has no meta kernel for such arguments.
+std::shared_ptr<const Results> run_meta(const c10::OperatorHandle& op, torch::jit::Stack stack) {
+  try {
+    op.callBoxed(stack);
+  } catch (...) {
+    if (is_not_implemented()) return nullptr;
+    throw;
+  }
+  auto results = std::make_shared<Results>();
+  for (const auto& value : stack) results->push_back(describe(value));
+  return results;
+}
+
+template <typename Run>
+std::shared_ptr<const Results> cached(OpInfo& info, c10::ArrayRef<IValue> arguments, Run run) {
+  static std::unordered_map<std::string, std::shared_ptr<const Results>> cache;
+  static std::shared_mutex mutex;
+  thread_local std::string key;
+  Signature signature(key);
+  signature.number(info.index);
+  for (size_t i = 0; i < arguments.size(); ++i)
+    if (!info.is_output[i]) signature.value(arguments[i], info.value_free[i]);
+  {
+    std::shared_lock lock(mutex);
+    auto found = cache.find(key);
+    if (found != cache.end()) return found->second;
+  }
+  std::string own_key = key;  // running a meta kernel may come back here
+  auto results = run();
+  std::unique_lock lock(mutex);
+  if (cache.size() >= kCacheEntries) cache.clear();
+  cache[own_key] = results;
+  return results;
+}
+
+}  // namespace
+
+std::shared_ptr<const Results> infer(OpInfo& info, c10::ArrayRef<IValue> arguments) {
+  return cached(info, arguments, [&] {
+    torch::jit::Stack stack;
+    for (const auto& argument : arguments) stack.push_back(to_meta(argument));
+    return run_meta(info.handle, std::move(stack));
+  });
+}
+
+std::shared_ptr<const Results> infer_outputs(OpInfo& info, c10::ArrayRef<IValue> arguments) {
+  if (!info.functional) return nullptr;
+  return cached(info, arguments, [&] {
+    const auto& wanted = info.functional->schema().arguments();
+    torch::jit::Stack stack;
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      int place = info.functional_arguments[i];
+      if (place >= 0) stack.push_back(to_meta(arguments[place]));
+      else if (wanted[i].name() == "device") stack.push_back(c10::Device(c10::kMeta));
+      else stack.push_back(*wanted[i].default_value());
+    }
+    return run_meta(*info.functional, std::move(stack));
+  });
+}
+
+}  // namespace skytorch

@@ -1,0 +1,282 @@
+// The Python face of the device core.
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <c10/util/Exception.h>
+
+#include <ATen/EmptyTensor.h>
+#include <ATen/core/Tensor.h>
+
+#include "generator.h"
+
+namespace skytorch {
+
+void synchronize(c10::DeviceIndex index);
+void register_guard();
+void register_hooks();
+void register_whole(const std::vector<std::string>& names);
+// In python_errors.cpp: sets the Python error of the exception being handled.
+void translate_exception();
+
+namespace {
+
+template <typename Function>
+PyObject* guarded(Function function) {
+  try {
+    return function();
+  } catch (...) {
+    translate_exception();
+    return nullptr;
+  }
+}
+
+struct SinkObject {
+  PyObject_HEAD
+  Sink* sink;  // lives as long as the process: tensors point to it
+};
+
+Sink& of(PyObject* self) { return *reinterpret_cast<SinkObject*>(self)->sink; }
+
+PyObject* create(PyTypeObject* type, PyObject* args, PyObject*) {
+  const char* name;
+  if (!PyArg_ParseTuple(args, "s", &name)) return nullptr;
+  auto* self = reinterpret_cast<SinkObject*>(type->tp_alloc(type, 0));
+  if (self) self->sink = new Sink(name);
+  return reinterpret_cast<PyObject*>(self);
+}
+
+PyObject* start(PyObject* self, PyObject* args) {
+  unsigned long long executed;
+  Py_ssize_t chunk_bytes;
+  if (!PyArg_ParseTuple(args, "Kn", &executed, &chunk_bytes)) return nullptr;
+  return guarded([&] {
+    of(self).start(executed, static_cast<size_t>(chunk_bytes));
+    Py_RETURN_NONE;
+  });
+}
+
+PyObject* take(PyObject* self, PyObject* args) {
+  double seconds;
+  if (!PyArg_ParseTuple(args, "d", &seconds)) return nullptr;
+  return guarded([&]() -> PyObject* {
+    PyObject* frame = of(self).take(seconds);
+    if (frame || PyErr_Occurred()) return frame;
+    Py_RETURN_NONE;
+  });
+}
+
+PyObject* feed(PyObject* self, PyObject* message) {
+  if (!PyBytes_Check(message)) return PyErr_Format(PyExc_TypeError, "feed takes bytes");
+  return guarded([&] {
+    of(self).feed(PyBytes_AS_STRING(message), static_cast<size_t>(PyBytes_GET_SIZE(message)));
+    Py_RETURN_NONE;
+  });
+}
+
+PyObject* stop(PyObject* self, PyObject* args) {
+  const char *kind, *message;
+  if (!PyArg_ParseTuple(args, "ss", &kind, &message)) return nullptr;
+  return guarded([&] {
+    of(self).stop(kind, message);
+    Py_RETURN_NONE;
+  });
+}
+
+PyObject* drain(PyObject* self, PyObject* args) {
+  double seconds;
+  if (!PyArg_ParseTuple(args, "d", &seconds)) return nullptr;
+  return guarded([&] { return PyBool_FromLong(of(self).drain(seconds)); });
+}
+
+PyObject* raise_pending(PyObject* self, PyObject*) {
+  return guarded([&] {
+    of(self).raise_pending();
+    Py_RETURN_NONE;
+  });
+}
+
+PyObject* counters(PyObject* self, PyObject*) {
+  return guarded([&] {
+    auto now = of(self).counters();
+    auto number = [](uint64_t value) { return static_cast<unsigned long long>(value); };
+    return Py_BuildValue("{sKsKsKsKsKsKsKsK}", "ops", number(now.ops), "bytes_up", number(now.bytes_up), "bytes_down",
+                         number(now.bytes_down), "sync_points", number(now.sync_points), "wait_nanoseconds",
+                         number(now.wait_nanoseconds), "remote_nanoseconds", number(now.remote_nanoseconds), "issued",
+                         number(now.issued), "executed", number(now.executed));
+  });
+}
+
+PyObject* take_sync_lines(PyObject* self, PyObject*) {
+  return guarded([&]() -> PyObject* {
+    PyObject* result = PyDict_New();
+    for (const auto& [line, sync] : of(self).take_sync_lines()) {
+      PyObject* key = PyLong_FromLongLong(line);
+      PyObject* value = Py_BuildValue("Kd", static_cast<unsigned long long>(sync.count), static_cast<double>(sync.wait_nanoseconds) / 1e9);
+      int failed = !key || !value || PyDict_SetItem(result, key, value) < 0;
+      Py_XDECREF(key);
+      Py_XDECREF(value);
+      if (failed) {
+        Py_DECREF(result);
+        return nullptr;
+      }
+    }
+    return result;
+  });
+}
+
+PyObject* open_device_(PyObject* self, PyObject* args) {
+  const char* type;
+  long long index;
+  if (!PyArg_ParseTuple(args, "sL", &type, &index)) return nullptr;
+  return guarded([&] { return PyLong_FromLong(open_device(of(self), type, index)); });
+}
+
+PyMethodDef sink_methods[] = {
+    {"start", start, METH_VARARGS, "start(executed, chunk_bytes): number records from there."},
+    {"take", take, METH_VARARGS, "take(seconds) -> the next serialized StreamRequest, or None."},
+    {"feed", feed, METH_O, "feed(message): take in a serialized StreamResponse."},
+    {"stop", stop, METH_VARARGS, "stop(kind, message): end the session; kind is 'closed' or 'lost'."},
+    {"drain", drain, METH_VARARGS, "drain(seconds) -> whether everything issued was executed in time."},
+    {"raise_pending", raise_pending, METH_NOARGS, "raise_pending(): raise the oldest remote error not raised yet."},
+    {"counters", counters, METH_NOARGS, "counters() -> dict, cumulative."},
+    {"take_sync_lines", take_sync_lines, METH_NOARGS, "take_sync_lines() -> {line: (count, seconds waited)} since the last call."},
+    {"open_device", open_device_, METH_VARARGS, "open_device(type, index) -> the index of a new sky device."},
+    {nullptr, nullptr, 0, nullptr}};
+PyType_Slot sink_slots[] = {{Py_tp_new, reinterpret_cast<void*>(create)},
+                            {Py_tp_methods, sink_methods},
+                            {Py_tp_doc, const_cast<char*>("Sink(name): the near end of a session's ordered log.")},
+                            {0, nullptr}};
+PyType_Spec sink_spec = {"jupyter_skytorch.device._native.Sink", sizeof(SinkObject), 0, Py_TPFLAGS_DEFAULT, sink_slots};
+
+PyObject* synchronize_(PyObject*, PyObject* args) {
+  int index;
+  if (!PyArg_ParseTuple(args, "i", &index)) return nullptr;
+  return guarded([&] {
+    synchronize(static_cast<c10::DeviceIndex>(index));
+    Py_RETURN_NONE;
+  });
+}
+
+PyObject* device_count(PyObject*, PyObject*) { return PyLong_FromLong(opened_devices()); }
+PyObject* get_device(PyObject*, PyObject*) { return PyLong_FromLong(current_device()); }
+
+PyObject* index_argument(PyObject* args, void (*use)(c10::DeviceIndex)) {
+  int index;
+  if (!PyArg_ParseTuple(args, "i", &index)) return nullptr;
+  return guarded([&] {
+    remote_device(static_cast<c10::DeviceIndex>(index));
+    use(static_cast<c10::DeviceIndex>(index));
+    Py_RETURN_NONE;
+  });
+}
+
+PyObject* seed(PyObject*, PyObject* args) {
+  int index;
+  unsigned long long value;
+  if (!PyArg_ParseTuple(args, "iK", &index, &value)) return nullptr;
+  return guarded([&] {
+    auto generator = default_generator(static_cast<c10::DeviceIndex>(index));
+    generator.set_current_seed(value);
+    Py_RETURN_NONE;
+  });
+}
+
+PyObject* get_state(PyObject*, PyObject* args) {
+  int index;
+  if (!PyArg_ParseTuple(args, "i", &index)) return nullptr;
+  return guarded([&] {
+    auto state = default_generator(static_cast<c10::DeviceIndex>(index)).get_state();
+    return PyBytes_FromStringAndSize(static_cast<const char*>(state.const_data_ptr()), static_cast<Py_ssize_t>(state.nbytes()));
+  });
+}
+
+PyObject* set_state(PyObject*, PyObject* args) {
+  int index;
+  const char* data;
+  Py_ssize_t size;
+  if (!PyArg_ParseTuple(args, "iy#", &index, &data, &size)) return nullptr;
+  return guarded([&] {
+    at::Tensor state(at::detail::empty_cpu({size}, c10::kByte));
+    std::copy(data, data + size, static_cast<char*>(state.mutable_data_ptr()));
+    auto generator = default_generator(static_cast<c10::DeviceIndex>(index));
+    generator.set_state(state);
+    Py_RETURN_NONE;
+  });
+}
+
+PyObject* set_device(PyObject*, PyObject* args) { return index_argument(args, set_current_device); }
+PyObject* choose_device_(PyObject*, PyObject* args) { return index_argument(args, choose_device); }
+PyObject* in_fork(PyObject*, PyObject*) { return PyBool_FromLong(in_forked_child()); }
+
+PyObject* whole(PyObject*, PyObject* names) {
+  return guarded([&]() -> PyObject* {
+    std::vector<std::string> list;
+    for (Py_ssize_t i = 0; i < PyList_Size(names); ++i) {
+      const char* name = PyUnicode_AsUTF8(PyList_GetItem(names, i));
+      if (!name) return nullptr;
+      list.emplace_back(name);
+    }
+    if (PyErr_Occurred()) return nullptr;
+    register_whole(list);
+    Py_RETURN_NONE;
+  });
+}
+
+PyObject* exceptions(PyObject*, PyObject* factory) {
+  set_exception_factory(factory);
+  Py_RETURN_NONE;
+}
+
+PyObject* mark_view(PyObject*, PyObject*) {
+  static Py_ssize_t shape[1] = {2};
+  static char format[] = "q";
+  Py_buffer view{};
+  view.buf = &mark;
+  view.len = sizeof mark;
+  view.itemsize = sizeof(int64_t);
+  view.format = format;
+  view.ndim = 1;
+  view.shape = shape;
+  return PyMemoryView_FromBuffer(&view);
+}
+
+PyMethodDef methods[] = {
+    {"synchronize", synchronize_, METH_VARARGS, "synchronize(index): wait for everything issued to a device, -1 the current one."},
+    {"device_count", device_count, METH_NOARGS, "device_count() -> how many sky devices there have been."},
+    {"get_device", get_device, METH_NOARGS, "get_device() -> the current index."},
+    {"seed", seed, METH_VARARGS, "seed(index, seed): seed a device's default generator."},
+    {"get_state", get_state, METH_VARARGS, "get_state(index) -> the state of a device's default generator."},
+    {"set_state", set_state, METH_VARARGS, "set_state(index, state): give it such a state."},
+    {"set_device", set_device, METH_VARARGS, "set_device(index): make it this thread's current device."},
+    {"choose_device", choose_device_, METH_VARARGS, "choose_device(index): make it current for threads that chose none."},
+    {"in_forked_child", in_fork, METH_NOARGS, "in_forked_child() -> whether this process was forked off one with sky devices."},
+    {"register_whole", whole, METH_O, "register_whole(names): send these aten ops as they are, not taken apart."},
+    {"set_exception_factory", exceptions, METH_O, "set_exception_factory(f): f makes the exceptions that are raised here."},
+    {"mark", mark_view, METH_NOARGS, "mark() -> a memoryview of [line, cell], to be written before each statement."},
+    {nullptr, nullptr, 0, nullptr}};
+PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_native", "The core of the sky device.", -1, methods, nullptr, nullptr, nullptr, nullptr};
+
+}  // namespace
+
+}  // namespace skytorch
+
+PyMODINIT_FUNC PyInit__native() {
+  using namespace skytorch;
+  PyObject* module = PyModule_Create(&definition);
+  if (!module) return nullptr;
+  PyObject* type = PyType_FromSpec(&sink_spec);
+  if (!type || PyModule_AddObject(module, "Sink", type) < 0) {
+    Py_XDECREF(type);
+    Py_DECREF(module);
+    return nullptr;
+  }
+  PyObject* loaded = guarded([&]() -> PyObject* {
+    register_hooks();
+    register_guard();
+    register_allocator();
+    watch_forks();
+    Py_RETURN_NONE;
+  });
+  Py_XDECREF(loaded);
+  return loaded ? module : nullptr;
+}

@@ -1,0 +1,466 @@
+#include "sink.h"
+
+#include <c10/util/ArrayRef.h>
+
+#include <algorithm>
+#include <chrono>
+
+namespace skytorch {
+
+using wire::Reader;
+using wire::Record;
+using wire::Reply;
+using wire::Value;
+using wire::Writer;
+using Clock = std::chrono::steady_clock;
+using Seconds = std::chrono::duration<double>;
+
+Mark mark;
+
+namespace {
+
+constexpr size_t kFrameBytes = 64 << 10;
+constexpr size_t kQueueBytes = 32 << 20;
+constexpr size_t kMaxPending = 64;
+constexpr double kRunAhead = 2e9;         // ns of remote work
+constexpr double kMinRecords = 64, kMaxRecords = 100'000;
+constexpr double kFirstPatience = 0.3e-3, kMaxPatience = 5e-3;  // s
+constexpr double kSignalCheck = 0.05;     // s
+
+// Field numbers of StreamRequest and StreamResponse in service.proto.
+enum RequestField : uint32_t { kFirstSequence = 2, kRecords = 5 };
+enum ResponseField : uint32_t { kExecuted = 2, kBusy = 3, kReplies = 5 };
+
+uint64_t nanoseconds(Clock::duration time) {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(time).count());
+}
+
+// A varint in ten bytes whatever its value, so that it can be filled in late.
+void padded_varint(char* at, uint64_t value) {
+  for (int i = 0; i < 9; ++i, value >>= 7) at[i] = static_cast<char>((value & 0x7f) | 0x80);
+  at[9] = static_cast<char>(value);
+}
+
+}  // namespace
+
+Sink::Entry::Entry(Sink& sink) : sink_(sink), lock_(sink.mutex_) {
+  sink_.put_mark();
+  start_ = sink_.buffer_.size();
+}
+
+uint64_t Sink::Entry::commit(bool urgent) {
+  committed_ = true;
+  uint64_t sequence = sink_.issued_.load(std::memory_order_relaxed) + 1;
+  sink_.issued_.store(sequence, std::memory_order_relaxed);
+  if (answer_) {
+    std::lock_guard replies(sink_.reply_mutex_);
+    sink_.awaited_[sequence] = answer_;
+  }
+  sink_.committed(urgent);
+  bool wake = urgent || sink_.sender_idle_ || (sink_.linger_ && !sink_.frames_.empty());
+  lock_.unlock();
+  if (wake) sink_.work_.notify_one();
+  return sequence;
+}
+
+void Sink::committed(bool urgent) {
+  if (buffer_.size() >= kFrameBytes) cut_frame();
+  if (urgent) {
+    urgent_ = true;
+    patience_ = kFirstPatience;
+  }
+}
+
+void Sink::put_mark() {
+  if (mark == last_mark_) return;
+  last_mark_ = mark;
+  buffer_.tag(Record::kMark);
+  buffer_.zigzag(last_mark_.line);
+  buffer_.zigzag(last_mark_.cell);
+  issued_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Sink::cut_frame() {
+  if (buffer_.empty()) return;
+  Frame frame;
+  frame.records = buffer_.take();
+  frame.first = buffer_first_;
+  buffer_first_ = issued_.load(std::memory_order_relaxed) + 1;
+  queued_bytes_ += frame.size();
+  frames_.push_back(std::move(frame));
+  buffer_.reserve(kFrameBytes + 4096);
+}
+
+void Sink::Entry::define_op(uint32_t index, const std::string& name, uint64_t schema_hash) {
+  auto& defined = sink_.defined_;
+  if (index < defined.size() && defined[index]) return;
+  if (defined.size() <= index) defined.resize(index + 64);
+  defined[index] = true;
+  begin(Record::kDefineOp);
+  out().varint(index);
+  out().text(name);
+  out().fixed64(schema_hash);
+  sink_.issued_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Sink::free_storage(uint64_t id) noexcept {
+  if (stop_.load(std::memory_order_relaxed)) return;
+  try {
+    Entry entry(*this, Record::kFree);
+    entry.out().varint(id);
+    entry.commit();
+  } catch (...) {  // a destructor's caller can do nothing about it, and the session's end frees everything
+  }
+}
+
+void Sink::free_generator(uint64_t id) noexcept {
+  if (stop_.load(std::memory_order_relaxed)) return;
+  try {
+    Entry entry(*this, Record::kFreeGenerator);
+    entry.out().varint(id);
+    entry.commit();
+  } catch (...) {
+  }
+}
+
+void Sink::write_bulk(uint64_t storage, uint64_t offset, const char* data, size_t size) {
+  while (size) {
+    size_t chunk = std::min(size, chunk_bytes_);
+    {
+      WithoutGil without;
+      std::unique_lock lock(mutex_);
+      auto room = [&] { return stop_.load() || queued_bytes_ + chunk <= kQueueBytes || frames_.empty(); };
+      while (!room_.wait_for(lock, Seconds(kSignalCheck), room)) {
+        lock.unlock();
+        check_signals();
+        lock.lock();
+      }
+    }
+    if (stop_.load()) raise_stopped();
+
+    // The frame is built in place, once: envelope, record, data. Its number is filled in when it joins the log.
+    Writer record;
+    record.tag(Record::kWrite);
+    record.varint(storage);
+    record.varint(offset);
+    record.varint(chunk);
+    Writer head;
+    head.byte(kFirstSequence << 3);
+    size_t number = head.size();
+    head.raw("0123456789", 10);
+    wire::envelope_bytes_header(head, kRecords, record.size() + chunk);
+    head.raw(record.bytes().data(), record.size());
+
+    PyGILState_STATE gil = PyGILState_Ensure();
+    PyObject* bytes = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(head.size() + chunk));
+    PyGILState_Release(gil);
+    if (!bytes) throw std::bad_alloc();
+    char* target = PyBytes_AS_STRING(bytes);
+    {
+      WithoutGil without;
+      std::memcpy(target, head.bytes().data(), head.size());
+      std::memcpy(target + head.size(), data, chunk);
+      {
+        std::lock_guard lock(mutex_);
+        cut_frame();
+        uint64_t sequence = issued_.load(std::memory_order_relaxed) + 1;
+        padded_varint(target + number, sequence);
+        issued_.store(sequence, std::memory_order_relaxed);
+        buffer_first_ = sequence + 1;
+        queued_bytes_ += head.size() + chunk;
+        frames_.push_back({{}, sequence, bytes});
+      }
+      work_.notify_one();
+    }
+    bytes_up_.fetch_add(chunk, std::memory_order_relaxed);
+    data += chunk;
+    offset += chunk;
+    size -= chunk;
+  }
+}
+
+PyObject* Sink::take(double seconds) {
+  Frame frame;
+  {
+    WithoutGil without;
+    std::unique_lock lock(mutex_);
+    auto something = [&] { return stop_.load() || !frames_.empty() || !buffer_.empty(); };
+    sender_idle_ = true;
+    bool any = work_.wait_for(lock, Seconds(seconds), something);
+    sender_idle_ = false;
+    if (!any || stop_.load()) return nullptr;
+    if (frames_.empty() && !urgent_) {
+      // Let a frame gather: each one costs both ends about 0.1 ms. The longer nobody waits, the longer it may take.
+      linger_ = true;
+      work_.wait_for(lock, Seconds(patience_), [&] { return stop_.load() || !frames_.empty() || urgent_; });
+      linger_ = false;
+      patience_ = std::clamp(patience_ * 2, kFirstPatience, kMaxPatience);
+      if (stop_.load()) return nullptr;
+    }
+    if (frames_.empty()) cut_frame();
+    frame = std::move(frames_.front());
+    frames_.pop_front();
+    queued_bytes_ -= std::min(queued_bytes_, frame.size());
+    if (frames_.empty() && buffer_.empty()) urgent_ = false;
+    room_.notify_all();
+  }
+  if (frame.bytes) return frame.bytes;
+  bytes_up_.fetch_add(frame.records.size(), std::memory_order_relaxed);
+  Writer head;
+  wire::envelope_varint(head, kFirstSequence, frame.first);
+  wire::envelope_bytes_header(head, kRecords, frame.records.size());
+  PyObject* bytes = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(head.size() + frame.records.size()));
+  if (!bytes) return nullptr;
+  std::memcpy(PyBytes_AS_STRING(bytes), head.bytes().data(), head.size());
+  std::memcpy(PyBytes_AS_STRING(bytes) + head.size(), frame.records.data(), frame.records.size());
+  return bytes;
+}
+
+void Sink::feed(const char* message, size_t size) {
+  WithoutGil without;
+  Reader in(message, size);
+  uint64_t executed = 0, busy = 0;
+  std::string_view replies;
+  while (!in.done()) {
+    auto field = wire::read_envelope_field(in);
+    if (field.number == kExecuted) executed = field.value;
+    else if (field.number == kBusy) busy = field.value;
+    else if (field.number == kReplies) replies = field.bytes;
+  }
+  {
+    std::lock_guard lock(reply_mutex_);
+    bytes_down_ += size;
+    Reader reader(replies.data(), replies.size());
+    while (!reader.done()) deliver(reader);
+    if (executed > executed_) update_limit(executed, busy);
+  }
+  replied_.notify_all();
+}
+
+void Sink::update_limit(uint64_t executed, uint64_t busy) {
+  double cost = static_cast<double>(busy - std::min(busy, busy_)) / static_cast<double>(executed - executed_);
+  // Weighted by how much it says: one slow record among thousands of quick ones changes little.
+  double weight = std::min(1.0, static_cast<double>(executed - executed_) / 512.0);
+  record_cost_ += (cost - record_cost_) * weight;
+  executed_ = executed;
+  busy_ = std::max(busy, busy_);
+  double ahead = std::clamp(kRunAhead / std::max(record_cost_, 1.0), kMinRecords, kMaxRecords);
+  limit_.store(executed + static_cast<uint64_t>(ahead), std::memory_order_relaxed);
+}
+
+void Sink::deliver(Reader& in) {
+  auto kind = static_cast<Reply>(in.byte());
+  uint64_t sequence = in.varint();
+  auto found = awaited_.find(sequence);
+  Answer* answer = found == awaited_.end() ? nullptr : found->second;
+  auto finish = [&] {
+    if (!answer) return;
+    answer->done = true;
+    awaited_.erase(found);
+  };
+  switch (kind) {
+    case Reply::kData: {
+      uint64_t offset = in.varint(), total = in.varint();
+      std::string_view data = in.data();
+      if (!answer) return;  // nobody waits any more: an interrupt
+      if (answer->target) {
+        if (offset > answer->target_bytes || data.size() > answer->target_bytes - offset)
+          throw wire::Malformed("the server sent more than was asked for");
+        std::memcpy(static_cast<char*>(answer->target) + offset, data.data(), data.size());
+      } else {
+        answer->data.append(data);
+      }
+      answer->received += data.size();
+      if (answer->received >= total) finish();
+      return;
+    }
+    case Reply::kValues: {
+      uint64_t count = in.count();
+      Writer values;
+      values.varint(count);
+      for (uint64_t i = 0; i < count; ++i) {
+        auto tag = static_cast<Value>(in.byte());
+        values.tag(tag);
+        wire::Layout layout;
+        switch (tag) {
+          case Value::kNone:
+          case Value::kFalse:
+          case Value::kTrue: break;
+          case Value::kInt: values.zigzag(in.zigzag()); break;
+          case Value::kDouble: values.real(in.real()); break;
+          case Value::kComplex:
+            values.real(in.real());
+            values.real(in.real());
+            break;
+          case Value::kTensorView: {
+            values.varint(in.varint());
+            in.layout(layout);
+            c10::ArrayRef<int64_t> sizes(layout.sizes.data(), layout.dims), strides(layout.strides.data(), layout.dims);
+            values.layout(layout.dtype, sizes, strides, layout.contiguous, layout.offset);
+            values.varint(in.varint());
+            break;
+          }
+          default: throw wire::Malformed("an answer of an unknown kind");
+        }
+      }
+      if (answer) answer->data = values.take();
+      return finish();
+    }
+    case Reply::kDone: return finish();
+    case Reply::kError: {
+      RemoteError error;
+      error.origin = in.varint();
+      error.kind = static_cast<wire::ErrorKind>(in.byte());
+      error.op = in.text(wire::kMaxNameBytes);
+      error.line = in.zigzag();
+      error.cell = in.zigzag();
+      error.message = in.text(wire::kMaxTextBytes);
+      if (answer) {
+        answer->error = std::move(error);
+        return finish();
+      }
+      if (error.kind != wire::ErrorKind::kCancelled && pending_.size() < kMaxPending) pending_.push_back(std::move(error));
+      return;
+    }
+    default: throw wire::Malformed("a reply of an unknown kind");
+  }
+}
+
+// Waits on `condition` for `ready`, at most `seconds`, with the GIL released, and looks for signals meanwhile.
+template <typename Ready>
+bool Sink::wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& condition, double seconds, Ready ready) {
+  auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(Seconds(std::min(seconds, 1e8)));
+  while (!ready()) {
+    auto until = std::min(deadline, Clock::now() + std::chrono::duration_cast<Clock::duration>(Seconds(kSignalCheck)));
+    if (condition.wait_until(lock, until) == std::cv_status::timeout) {
+      lock.unlock();
+      check_signals();
+      lock.lock();
+      if (Clock::now() >= deadline) return ready();
+    }
+  }
+  return true;
+}
+
+void Sink::wait(Answer& answer, uint64_t sequence) {
+  auto began = Clock::now();
+  std::optional<RemoteError> error;
+  {
+    WithoutGil without;
+    std::unique_lock lock(reply_mutex_);
+    try {
+      wait_until(lock, replied_, 1e8, [&] { return answer.done || stop_.load(); });
+    } catch (...) {
+      // The answer's place goes away with this frame: what arrives later is dropped.
+      if (!lock.owns_lock()) lock.lock();
+      awaited_.erase(sequence);
+      throw;
+    }
+    awaited_.erase(sequence);
+    uint64_t took = nanoseconds(Clock::now() - began);
+    ++sync_points_;
+    waited_ += took;
+    SyncLine& line = sync_lines_[mark.line];
+    ++line.count;
+    line.wait_nanoseconds += took;
+    if (!pending_.empty()) {
+      error = std::move(pending_.front());
+      pending_.pop_front();
+    } else if (answer.error) {
+      error = std::move(answer.error);
+    }
+  }
+  if (error) raise_remote(*error, name_);
+  if (!answer.done) raise_stopped();
+}
+
+void Sink::raise_pending() {
+  std::optional<RemoteError> error;
+  {
+    WithoutGil without;
+    std::lock_guard lock(reply_mutex_);
+    if (pending_.empty()) return;
+    error = std::move(pending_.front());
+    pending_.pop_front();
+  }
+  raise_remote(*error, name_);
+}
+
+bool Sink::drain(double seconds) {
+  WithoutGil without;
+  uint64_t last;
+  {
+    std::lock_guard lock(mutex_);
+    last = issued_.load();
+    urgent_ = true;
+  }
+  work_.notify_one();
+  std::unique_lock lock(reply_mutex_);
+  wait_until(lock, replied_, seconds, [&] { return executed_ >= last || stop_.load(); });
+  return executed_ >= last;
+}
+
+void Sink::admit_slowly() {
+  if (stop_.load()) raise_stopped();
+  {
+    std::lock_guard lock(mutex_);
+    urgent_ = true;
+  }
+  work_.notify_one();
+  {
+    WithoutGil without;
+    std::unique_lock lock(reply_mutex_);
+    wait_until(lock, replied_, 1e8, [&] { return issued_.load() <= limit_.load() || stop_.load(); });
+  }
+  if (stop_.load()) raise_stopped();
+}
+
+void Sink::start(uint64_t executed, size_t chunk_bytes) {
+  std::lock_guard lock(mutex_);
+  chunk_bytes_ = chunk_bytes;
+  buffer_first_ = executed + 1;
+  issued_.store(executed);
+  limit_.store(executed + kMinAhead);
+  std::lock_guard replies(reply_mutex_);
+  executed_ = executed;
+}
+
+void Sink::stop(const std::string& kind, const std::string& message) {
+  std::deque<Frame> frames;
+  {
+    WithoutGil without;
+    std::scoped_lock lock(mutex_, reply_mutex_);
+    if (stop_.load()) return;
+    stop_kind_ = kind;
+    stop_message_ = message;
+    frames.swap(frames_);
+    buffer_.clear();
+    stop_.store(true);
+  }
+  for (Frame& frame : frames) Py_XDECREF(frame.bytes);
+  work_.notify_all();
+  room_.notify_all();
+  replied_.notify_all();
+}
+
+void Sink::raise_stopped() {
+  std::string kind, message;
+  {
+    std::lock_guard lock(reply_mutex_);
+    kind = stop_kind_;
+    message = stop_message_;
+  }
+  raise_session(kind, message);
+}
+
+Sink::Counters Sink::counters() {
+  std::scoped_lock lock(mutex_, reply_mutex_);
+  return {ops_.load(), bytes_up_.load() + buffer_.size(), bytes_down_, sync_points_, waited_, busy_, issued_.load(), executed_};
+}
+
+std::map<int64_t, Sink::SyncLine> Sink::take_sync_lines() {
+  std::lock_guard lock(reply_mutex_);
+  return std::exchange(sync_lines_, {});
+}
+
+}  // namespace skytorch

@@ -1,0 +1,204 @@
+// Where the device writes its records: the near end of a session's ordered log.
+//
+// Ops append records under a mutex that is held for one record at a time; `take`, called by the session's sender thread,
+// hands out frames; `feed`, called by its receiver thread, takes replies and wakes who waits for them. Nothing here
+// calls into Python with a lock held.
+#pragma once
+
+#include <Python.h>
+#include <skytorch_wire/reader.h>
+#include <skytorch_wire/writer.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace skytorch {
+
+// The place in the user's program that is being executed: written by Python before each statement of a cell.
+struct Mark {
+  int64_t line = 0, cell = 0;
+  bool operator==(const Mark&) const = default;
+};
+extern Mark mark;
+
+struct RemoteError {
+  uint64_t origin = 0;
+  wire::ErrorKind kind = wire::ErrorKind::kRuntime;
+  std::string op, message;
+  int64_t line = 0, cell = 0;
+};
+
+// What a reply holds for its waiter.
+struct Answer {
+  std::string data;   // of kData without a target, or of kValues
+  void* target = nullptr;  // where kData is to be put
+  uint64_t target_bytes = 0;
+  uint64_t received = 0;
+  bool done = false;
+  std::optional<RemoteError> error;
+};
+
+class Sink {
+ public:
+  explicit Sink(std::string name) : name_(std::move(name)) {}
+
+  // One record, being written. Locks the log; a record that isn't committed leaves no trace.
+  class Entry {
+   public:
+    explicit Entry(Sink& sink);
+    Entry(Sink& sink, wire::Record record) : Entry(sink) { begin(record); }
+    ~Entry() {
+      if (!committed_) sink_.buffer_.truncate(start_);
+    }
+    // Records that this one needs come before `begin`.
+    void define_op(uint32_t index, const std::string& name, uint64_t schema_hash);
+    void begin(wire::Record record) {
+      start_ = sink_.buffer_.size();
+      sink_.buffer_.tag(record);
+    }
+    wire::Writer& out() { return sink_.buffer_; }
+    // The reply will be delivered to `answer`, which `wait` waits for.
+    void expect(Answer& answer) { answer_ = &answer; }
+    // Adds the record to the log and answers with its sequence number. `urgent`: somebody is about to wait.
+    uint64_t commit(bool urgent = false);
+
+   private:
+    Sink& sink_;
+    std::unique_lock<std::mutex> lock_;
+    size_t start_;
+    Answer* answer_ = nullptr;
+    bool committed_ = false;
+  };
+
+  // Waits while the log is too far ahead of the server, and throws when the session is over. Called before each record,
+  // without the lock.
+  void admit() {
+    if (__builtin_expect(stop_.load(std::memory_order_relaxed) || issued_.load(std::memory_order_relaxed) > limit_.load(std::memory_order_relaxed), 0))
+      admit_slowly();
+  }
+  // Waits for the answer to a committed record and raises what went wrong. Throws KeyboardInterrupt on a signal.
+  void wait(Answer& answer, uint64_t sequence);
+  void write_bulk(uint64_t storage, uint64_t offset, const char* data, size_t size);
+  void count_op() { ops_.fetch_add(1, std::memory_order_relaxed); }
+  // Like Entry, for frees, which come from destructors: never throws, never waits.
+  void free_storage(uint64_t id) noexcept;
+  void free_generator(uint64_t id) noexcept;
+
+  // The session's side. `take` answers with a new reference to bytes (a StreamRequest), or null when closed or timed out
+  // (no Python error set). Both are called with the GIL and release it while they wait or work.
+  PyObject* take(double seconds);
+  void feed(const char* message, size_t size);
+  // Ends the session: everybody who waits, and every later record, gets `message` as an exception of the type `kind`
+  // ("closed" or "lost").
+  void stop(const std::string& kind, const std::string& message);
+  void start(uint64_t executed, size_t chunk_bytes);
+
+  struct Counters {
+    uint64_t ops = 0, bytes_up = 0, bytes_down = 0, sync_points = 0, wait_nanoseconds = 0, remote_nanoseconds = 0;
+    uint64_t issued = 0, executed = 0;
+  };
+  Counters counters();
+  struct SyncLine {
+    uint64_t count = 0, wait_nanoseconds = 0;
+  };
+  std::map<int64_t, SyncLine> take_sync_lines();
+  // Raises the oldest error that nobody has been told of.
+  void raise_pending();
+  // Waits until everything issued so far is executed; false when it takes longer.
+  bool drain(double seconds);
+  const std::string& name() const { return name_; }
+
+ private:
+  struct Frame {
+    std::string records;
+    uint64_t first = 0;
+    PyObject* bytes = nullptr;  // a whole StreamRequest, instead of records
+    size_t size() const { return bytes ? static_cast<size_t>(PyBytes_GET_SIZE(bytes)) : records.size(); }
+  };
+
+  void admit_slowly();
+  void put_mark();
+  void cut_frame();
+  void committed(bool urgent);
+  void deliver(wire::Reader& replies);
+  void update_limit(uint64_t executed, uint64_t busy);
+  [[noreturn]] void raise_stopped();
+  std::optional<RemoteError> take_pending(uint64_t origin);
+  template <typename Ready>
+  bool wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& condition, double seconds, Ready ready);
+
+  const std::string name_;
+
+  std::mutex mutex_;  // the log
+  wire::Writer buffer_;
+  uint64_t buffer_first_ = 1;
+  std::deque<Frame> frames_;
+  size_t queued_bytes_ = 0;
+  Mark last_mark_;
+  std::vector<bool> defined_;
+  bool urgent_ = false, sender_idle_ = false, linger_ = false;
+  double patience_ = 0;
+  size_t chunk_bytes_ = 1 << 20;
+  std::condition_variable work_, room_;
+  std::atomic<uint64_t> ops_{0}, bytes_up_{0};
+  std::atomic<uint64_t> issued_{0};  // the last sequence number given
+  std::atomic<uint64_t> limit_{kMinAhead};
+
+  std::mutex reply_mutex_;  // answers, errors and what the server has told
+  std::condition_variable replied_;
+  std::unordered_map<uint64_t, Answer*> awaited_;
+  std::deque<RemoteError> pending_;
+  uint64_t executed_ = 0, busy_ = 0, bytes_down_ = 0, sync_points_ = 0, waited_ = 0;
+  double record_cost_ = 0;  // ns, averaged
+  std::map<int64_t, SyncLine> sync_lines_;
+  std::atomic<bool> stop_{false};
+  std::string stop_kind_, stop_message_;
+
+  static constexpr uint64_t kMinAhead = 4096;
+};
+
+// Raises a Python exception from C++: the pending one, of any type.
+[[noreturn]] void throw_python_error();
+// Raises KeyboardInterrupt (or what a signal handler raised) if a signal came in. Takes the GIL.
+void check_signals();
+// Turns an error of the server into the exception that PyTorch would raise, and throws it.
+[[noreturn]] void raise_remote(const RemoteError& error, const std::string& session);
+// Throws the package's SessionClosed or SessionLost.
+[[noreturn]] void raise_session(const std::string& kind, const std::string& message);
+// The function (kind, message, op, line, cell, session) -> exception that Python gave for this.
+void set_exception_factory(PyObject* factory);
+
+// Releases the GIL if this thread holds it.
+class WithoutGil {
+ public:
+  WithoutGil() : state_(PyGILState_Check() ? PyEval_SaveThread() : nullptr) {}
+  ~WithoutGil() {
+    if (!state_) return;
+    // Taking the GIL of an interpreter that is going down ends the thread by unwinding, which C++ can't survive here.
+    while (interpreter_ends()) pause();
+    PyEval_RestoreThread(state_);
+  }
+  WithoutGil(const WithoutGil&) = delete;
+  WithoutGil& operator=(const WithoutGil&) = delete;
+
+ private:
+  static bool interpreter_ends() {
+#if PY_VERSION_HEX >= 0x030D0000
+    return Py_IsFinalizing();
+#else
+    return _Py_IsFinalizing();
+#endif
+  }
+
+  PyThreadState* state_;
+};
+
+}  // namespace skytorch

@@ -1,0 +1,110 @@
+// Bytes between this machine and the server.
+#include <ATen/EmptyTensor.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/empty_like.h>
+#include <torch/library.h>
+
+#include "encoder.h"
+#include "factories.h"
+
+namespace skytorch {
+
+void fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack);
+
+namespace {
+
+// Up to here data travels among the ops; above, in frames of its own.
+constexpr size_t kSmall = 16 << 10;
+
+bool is_sky(const at::Tensor& tensor) { return tensor.device().type() == kSky; }
+
+// Writes a contiguous CPU tensor over a sky tensor that is contiguous and has as many bytes.
+void upload(const at::Tensor& source, const at::Tensor& target) {
+  size_t bytes = source.nbytes();
+  if (!bytes) return;
+  Handle& handle = handle_of(target);
+  Sink& sink = *handle.sink;
+  sink.admit();
+  if (!handle.announced) {
+    Encoder encoder(sink);
+    encoder.entry().begin(wire::Record::kAllocate);
+    encoder.allocation(target);
+    encoder.commit();
+  }
+  uint64_t offset = static_cast<uint64_t>(target.storage_offset()) * target.element_size();
+  const auto* data = static_cast<const char*>(source.const_data_ptr());
+  if (bytes > kSmall) return sink.write_bulk(handle.id, offset, data, bytes);
+  Sink::Entry entry(sink, wire::Record::kWrite);
+  entry.out().varint(handle.id);
+  entry.out().varint(offset);
+  entry.out().text({data, bytes});
+  entry.commit();
+}
+
+// The elements of a sky tensor, contiguous, as a new CPU tensor.
+at::Tensor download(const at::Tensor& source) {
+  at::Tensor target(at::detail::empty_cpu(source.sizes(), source.scalar_type()));
+  if (!source.numel()) return target;
+  Sink& sink = *handle_of(source).sink;
+  sink.admit();
+  Answer answer;
+  answer.target = target.mutable_data_ptr();
+  answer.target_bytes = target.nbytes();
+  uint64_t sequence;
+  {
+    Encoder encoder(sink);
+    encoder.entry().begin(wire::Record::kRead);
+    encoder.tensor(source);
+    encoder.entry().expect(answer);
+    sequence = encoder.commit(true);
+  }
+  sink.wait(answer, sequence);
+  return target;
+}
+
+void copy_on_server(const at::Tensor& source, const at::Tensor& target, bool non_blocking) {
+  static auto op = c10::Dispatcher::singleton().findSchemaOrThrow("aten::copy_", "");
+  torch::jit::Stack stack{target, source, non_blocking};
+  fallback(op, &stack);
+}
+
+at::Tensor copy_from(const at::Tensor& source, const at::Tensor& target, bool non_blocking) {
+  if (is_sky(source) && is_sky(target)) {
+    if (handle_of(source).sink == handle_of(target).sink) copy_on_server(source, target, non_blocking);
+    else copy_from(download(source), target, non_blocking);
+    return target;
+  }
+  if (is_sky(source)) {
+    TORCH_CHECK(target.is_cpu(), "copies from sky go to the CPU or to sky, not to ", target.device());
+    at::Tensor(target).copy_(download(source));
+    return target;
+  }
+  TORCH_CHECK(source.is_cpu(), "copies to sky come from the CPU or from sky, not from ", source.device());
+  // The conversion is done on the side where it makes fewer bytes travel.
+  bool narrow_here = target.element_size() <= source.element_size();
+  at::Tensor ready = (narrow_here ? source.to(target.scalar_type()) : source).contiguous().resolve_conj().resolve_neg();
+  bool plain = target.is_contiguous() && ready.scalar_type() == target.scalar_type() && ready.sizes() == target.sizes() &&
+               !target.is_conj() && !target.is_neg();
+  if (plain) {
+    upload(ready, target);
+    return target;
+  }
+  at::Tensor staged = make_tensor(ready.sizes(), ready.strides(), ready.scalar_type(), target.device().index());
+  upload(ready, staged);
+  copy_on_server(staged, target, non_blocking);
+  return target;
+}
+
+at::Tensor copy_from_and_resize(const at::Tensor& source, const at::Tensor& target) {
+  target.resize_(source.sizes());
+  return copy_from(source, target, false);
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
+  library.impl("_copy_from", copy_from);
+  library.impl("_copy_from_and_resize", copy_from_and_resize);
+}
+
+}  // namespace skytorch

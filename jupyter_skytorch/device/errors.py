@@ -1,0 +1,48 @@
+"""What can go wrong on a sky device, beside what PyTorch raises for the same mistake anywhere."""
+
+from __future__ import annotations
+
+import torch
+
+__all__ = ["ConnectError", "SessionClosed", "SessionLost", "SkyError", "make"]
+
+
+class SkyError(RuntimeError):
+    """The base of this package's own errors."""
+
+
+class ConnectError(SkyError):
+    """No session could be had; the message is one line that says why."""
+
+
+class SessionClosed(SkyError):  # noqa: N818  (a state of the session, as users speak of it)
+    """The tensor's session was closed: what it held is gone."""
+
+
+class SessionLost(SkyError):  # noqa: N818
+    """The tensor's session ended by itself, or can't be reached any more."""
+
+
+#: By wire::ErrorKind: the types that PyTorch raises for the same errors.
+_TYPES: tuple[type[Exception], ...] = (
+    RuntimeError,
+    IndexError,
+    ValueError,
+    TypeError,
+    NotImplementedError,
+    torch.OutOfMemoryError,
+    torch.linalg.LinAlgError,
+    SkyError,
+)
+
+
+def make(kind: int | str, message: str, op: str = "", line: int = 0, cell: int = 0, session: str = "") -> Exception:
+    """The exception for a remote error (`kind` is a wire::ErrorKind) or for the end of a session (a word)."""
+    if isinstance(kind, str):
+        return (SessionClosed if kind == "closed" else SessionLost)(message)
+    where = ", ".join(
+        part
+        for part in (f"{op} on {session}" if op else f"on {session}", f"cell {cell}" * bool(cell), f"line {line}" * bool(line))
+        if part
+    )
+    return _TYPES[kind](f"{message}\n[{where}]")

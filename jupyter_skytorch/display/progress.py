@@ -1,0 +1,105 @@
+"""A line that says what is being waited for, and that goes away afterwards."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from html import escape
+from typing import TYPE_CHECKING, Protocol
+
+from IPython import get_ipython
+from IPython.display import DisplayHandle
+
+from .markup import block
+from .quantities import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["progress"]
+
+_REFRESH_SECONDS = 1.0
+
+
+class _Outlet(Protocol):
+    def show(self, text: str) -> None: ...
+    def clear(self) -> None: ...
+
+
+class _Cell:
+    """An output of the notebook cell that is updated in place."""
+
+    def __init__(self) -> None:
+        self._handle = DisplayHandle()
+        self._shown = False
+
+    def show(self, text: str) -> None:
+        bundle = {"text/plain": text, "text/html": block(escape(text), quiet=True)}
+        if self._shown:
+            self._handle.update(bundle, raw=True)
+        else:
+            self._handle.display(bundle, raw=True)
+        self._shown = True
+
+    def clear(self) -> None:
+        # Only all outputs of a cell can be removed; one of them can be emptied.
+        self._handle.update({"text/plain": "", "text/html": ""}, raw=True)
+
+
+class _Terminal:
+    """The current line of a terminal."""
+
+    def show(self, text: str) -> None:
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
+
+    def clear(self) -> None:
+        self.show("")
+
+
+class _Line:
+    """Shows a text with the time that has passed, from a thread, because the main one is waiting."""
+
+    def __init__(self, outlet: _Outlet, text: str, delay: float) -> None:
+        self.text = text
+        self._outlet = outlet
+        self._delay = delay
+        self._began = time.monotonic()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="skytorch-progress", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        if self._done.wait(self._delay):
+            return
+        while True:
+            self._outlet.show(f"{self.text} ({duration(time.monotonic() - self._began)})")
+            if self._done.wait(_REFRESH_SECONDS):
+                break
+        self._outlet.clear()
+
+    def end(self) -> None:
+        self._done.set()
+        self._thread.join(_REFRESH_SECONDS)
+
+    def say(self, text: str) -> None:
+        self.text = text
+
+
+@contextmanager
+def progress(text: str, delay: float) -> Iterator[Callable[[str], None]]:
+    """Show `text` and the time that has passed while the block runs, once it has taken `delay` seconds.
+
+    The value of the context changes the text. Shows nothing where nobody looks: outside IPython.
+    """
+    shell = get_ipython()  # type: ignore[no-untyped-call]
+    if shell is None:
+        yield lambda _text: None
+        return
+    line = _Line(_Cell() if hasattr(shell, "kernel") else _Terminal(), text, delay)
+    try:
+        yield line.say
+    finally:
+        line.end()

@@ -1,0 +1,65 @@
+"""How a Compute and its status look in a cell."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from .markup import MimeBundle, block, dot, table
+from .quantities import count, duration, size
+
+if TYPE_CHECKING:
+    from jupyter_skytorch.compute import Compute, Status
+    from skytorch_wire import sessions_pb2
+
+__all__ = ["compute_bundle", "device_text", "status_bundle"]
+
+
+def device_text(device: sessions_pb2.Device) -> str:
+    """Describe one of a server's devices: "cuda:0 NVIDIA H100 (79.6 GiB)"."""
+    memory = f" ({size(device.memory_bytes)})" if device.memory_bytes else ""
+    return f"{device.type}:{device.index} {device.name}".strip() + memory
+
+
+def compute_bundle(compute: Compute, *_formats: object, **_more: object) -> MimeBundle:
+    """Show a Compute in one line."""
+    devices = ", ".join(f"{device.type}:{device.index}" for device in compute.session.devices)
+    state = f"{compute.state}: {compute.reason}" if compute.reason else compute.state
+    rest = f"{state} · {compute.address} · {devices} · torch {compute.session.torch_version}"
+    html = f"{dot(compute.state)} <strong>{escape(compute.name)}</strong> {escape(rest)}"
+    return {"text/plain": f"{compute.name}: {rest}", "text/html": block(html)}
+
+
+def status_bundle(status: Status, *_formats: object, **_more: object) -> MimeBundle:
+    """Show a status as a short table."""
+    rows = list(_rows(status).items())
+    width = max(len(label) for label, _ in rows)
+    plain = "\n".join(f"{label.ljust(width)}  {text}" for label, text in rows)
+    return {"text/plain": plain, "text/html": block(table((), _html_rows(rows, status.state), escaped=True))}
+
+
+def _html_rows(rows: list[tuple[str, str]], state: str) -> list[tuple[str, str]]:
+    return [
+        (f"<strong>{escape(label)}</strong>", f"{dot(state)} {escape(text)}" if label == "state" else escape(text))
+        for label, text in rows
+    ]
+
+
+def _rows(status: Status) -> dict[str, str]:
+    rows = {
+        "Compute": f"{status.name} ({status.provider})",
+        "state": f"{status.state}: {status.reason}" if status.reason else status.state,
+        "address": status.address,
+        "devices": ", ".join(map(device_text, status.devices)),
+        "server": f"skytorch {status.server_version}, torch {status.torch_version}",
+        "session": status.session_id,
+    }
+    if status.round_trip_seconds is None:
+        return rows
+    stats = status.stats
+    return rows | {
+        "round trip": duration(status.round_trip_seconds),
+        "executed": f"{count(stats.operations, 'op')} in {duration(stats.busy_nanoseconds * 1e-9)}",
+        "holds": f"{count(stats.storages, 'storage')}, {size(stats.storage_bytes)}",
+        "traffic": f"↑ {size(stats.bytes_received)} ↓ {size(stats.bytes_sent)}",
+    }

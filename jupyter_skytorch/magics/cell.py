@@ -1,0 +1,176 @@
+"""``%%sky``: a cell that runs with sky as its default device, and ends with what it cost."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from IPython.core.error import UsageError
+from IPython.display import display
+
+from jupyter_skytorch import device
+from jupyter_skytorch.compute import computes, connect, current
+from jupyter_skytorch.compute.registry import find
+from jupyter_skytorch.compute.waiting import waiting
+from jupyter_skytorch.display.ledger import Ledger, Outcome, SyncLine
+from jupyter_skytorch.display.text import tell
+
+from .errors import one_line
+from .factories import sky_by_default
+from .lines import MARK
+from .source import CellSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from jupyter_skytorch.compute import Compute
+    from jupyter_skytorch.session import Counters
+
+    from .sky import SkyMagics
+
+__all__ = ["run"]
+
+_DRAIN_SECONDS = 2.0
+"""How long what was issued may still run after an interrupt before it is cancelled."""
+
+
+def run(magics: SkyMagics, words: Sequence[str], body: str) -> None:
+    """Run a cell's body on the Compute that the words name, else on the current one, else on a new one."""
+    __tracebackhide__ = True
+    if len(words) > 1 or (words and words[0].startswith("-")):
+        raise UsageError(f"%%sky takes the name of a Compute and nothing else, not {' '.join(words)!r}")
+    with one_line():
+        compute = _compute(magics, words[0] if words else None)
+    source = CellSource(magics.shell, body)
+    _Run(magics, compute, source).run()
+
+
+def _compute(magics: SkyMagics, name: str | None) -> Compute:
+    compute = current() if name is None else computes().get(name)
+    if compute is None:
+        target = name or magics.target
+        compute = _first(magics, target) if name in {None, "local"} else find(target)
+    if compute.state != "connected":
+        raise UsageError(
+            f"{compute.name} is {compute.state}: {compute.reason}; %sky connect {compute.name} begins anew"
+        )
+    return compute
+
+
+def _first(magics: SkyMagics, target: str) -> Compute:
+    if not computes():
+        tell(f"nothing is connected yet: connecting to {target}")
+    return connect(target, token_file=(magics.token_file or None) if target == magics.target else None)
+
+
+class _Run:
+    """One run of one cell."""
+
+    def __init__(self, magics: SkyMagics, compute: Compute, source: CellSource) -> None:
+        self._magics = magics
+        self._compute = compute
+        self._session = compute.session
+        self._source = source
+        self._outcome: Outcome = "done"
+
+    def run(self) -> None:
+        """Execute, wait for the remote end, raise its errors here, and show the ledger."""
+        __tracebackhide__ = True
+        codes = self._source.compile()
+        before = self._session.counters()
+        self._session.take_sync_lines()
+        began = time.perf_counter()
+        try:
+            self._execute(codes)
+            self._settle()
+        except KeyboardInterrupt:
+            self._outcome = "interrupted"
+            self._stop()
+            raise
+        except BaseException as error:
+            self._outcome = "failed"
+            self._settle_after(error)
+            raise
+        finally:
+            self._show(before, time.perf_counter() - began)
+
+    def _execute(self, codes: Iterator[object]) -> None:
+        __tracebackhide__ = True
+        namespace = self._magics.shell.user_ns
+        outer = namespace.get(MARK)
+        namespace[MARK] = device.mark
+        device.mark[0], device.mark[1] = 0, self._source.number
+        try:
+            with sky_by_default(self._compute.device()):
+                for code in codes:
+                    exec(code, namespace)  # noqa: S102 (a cell is code to execute)
+        finally:
+            if outer is None:
+                namespace.pop(MARK, None)
+                device.mark[1] = 0
+            device.mark[0] = 0
+
+    def _settle(self) -> None:
+        """Wait for all that was issued, and raise what went wrong there."""
+        __tracebackhide__ = True
+        try:
+            with waiting(f"waiting for {self._compute.name}"):
+                self._session.synchronize()
+            self._session.raise_pending()
+        except Exception as error:  # noqa: BLE001 (any type: the remote raises torch's own)
+            # The message names the op and the line; where this end noticed is nothing to the user.
+            raise error.with_traceback(None)  # noqa: B904
+
+    def _settle_after(self, error: BaseException) -> None:
+        """The cell's own error is the one to raise; the remote one, which may be its cause, is noted on it."""
+        try:
+            self._settle()
+        except KeyboardInterrupt:
+            self._outcome = "interrupted"
+            self._stop()
+        except Exception as remote:  # noqa: BLE001 (any type: the remote raises torch's own)
+            if remote is not error and str(remote) != str(error):
+                error.add_note(f"On {self._compute.name}, before that: {type(remote).__name__}: {remote}")
+
+    def _stop(self) -> None:
+        """After an interrupt: let what was issued finish, else cancel it; after a second one, abandon the session."""
+        try:
+            if not self._session.drain(_DRAIN_SECONDS):
+                self._session.cancel()
+                self._session.drain(_DRAIN_SECONDS)
+        except KeyboardInterrupt:
+            self._outcome = "abandoned"
+            self._compute.close()
+            tell(
+                f"interrupted twice: the session on {self._compute.name} is abandoned and its tensors are gone; "
+                f"%sky connect begins anew"
+            )
+
+    def _show(self, before: Counters, wall: float) -> None:
+        if not self._magics.ledger:
+            return
+        now = self._session.counters()
+        kind = self._compute.default_device
+        display(
+            Ledger(
+                where=f"{self._compute.name} {kind}",
+                wall_seconds=wall,
+                remote_seconds=now.remote_seconds - before.remote_seconds,
+                ops=now.ops - before.ops,
+                bytes_up=now.bytes_up - before.bytes_up,
+                bytes_down=now.bytes_down - before.bytes_down,
+                sync_points=now.sync_points - before.sync_points,
+                wait_seconds=now.wait_seconds - before.wait_seconds,
+                sync_lines=self._sync_lines(),
+                outcome=self._outcome,
+            )
+        )
+
+    def _sync_lines(self) -> tuple[SyncLine, ...]:
+        taken = self._session.take_sync_lines()
+        lines = [
+            SyncLine(line, self._source.line(line), points, seconds)
+            for line, (points, seconds) in taken.items()
+            if line
+        ]
+        return tuple(sorted(lines, key=lambda at: -at.wait_seconds)[:10])

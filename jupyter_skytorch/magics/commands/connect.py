@@ -1,0 +1,42 @@
+"""Connect to a torch server, and make it the current Compute.
+
+Without an argument: the embedded server on this machine, started when it does not run. With the name of a Compute
+that was lost: a new session on its server.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jupyter_skytorch.compute import connect
+from jupyter_skytorch.magics.names import targets
+
+if TYPE_CHECKING:
+    import argparse
+
+    from jupyter_skytorch.compute import Compute
+    from jupyter_skytorch.magics.parser import Parser
+    from jupyter_skytorch.magics.sky import SkyMagics
+
+
+def arguments(parser: Parser) -> None:
+    """Declare the arguments."""
+    parser.argument(
+        "target",
+        nargs="?",
+        metavar="NAME|URL",
+        completer=targets,
+        explain="grpc://host:port, unix:/path, 'local' for the embedded server, or the name of a Compute",
+    )
+    parser.argument("--name", metavar="NAME", explain="what to call the Compute; otherwise its address tells")
+    parser.argument("--token-file", metavar="FILE", explain="the file that holds the server's token")
+    parser.argument(
+        "--insecure", action="store_true", explain="allow a connection to another machine that is not encrypted"
+    )
+
+
+def run(options: argparse.Namespace, magics: SkyMagics) -> Compute:
+    """Connect."""
+    target = options.target or magics.target
+    token_file = options.token_file or (magics.token_file if target == magics.target else None)
+    return connect(target, name=options.name, token_file=token_file or None, insecure=options.insecure)

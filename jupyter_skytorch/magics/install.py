@@ -1,0 +1,49 @@
+"""What loading the extension changes in a shell, and how it is undone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jupyter_skytorch.compute.waiting import show_with
+from jupyter_skytorch.display.progress import progress
+from jupyter_skytorch.display.status import compute_bundle, status_bundle
+
+from . import completion
+from .sky import SkyMagics
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["install", "uninstall"]
+
+# By name, because the classes are not imported before something is connected.
+_BUNDLES = {
+    ("jupyter_skytorch.compute.compute", "Compute"): compute_bundle,
+    ("jupyter_skytorch.compute.status", "Status"): status_bundle,
+}
+
+
+def install(shell: InteractiveShell) -> None:
+    """Register the magics, their completion, and how Computes are shown."""
+    magics = SkyMagics(shell=shell)
+    shell.register_magics(magics)
+    completion.install(shell)
+    for (module, name), bundle in _BUNDLES.items():
+        shell.display_formatter.mimebundle_formatter.for_type_by_name(module, name, bundle)
+    show_with(lambda text: progress(text, magics.progress_delay))
+
+
+def uninstall(shell: InteractiveShell) -> None:
+    """Undo install()."""
+    show_with(None)
+    formatter = shell.display_formatter.mimebundle_formatter
+    for module, name in _BUNDLES:
+        formatter.deferred_printers.pop((module, name), None)
+        for kind in [kind for kind in formatter.type_printers if (kind.__module__, kind.__name__) == (module, name)]:
+            formatter.pop(kind)
+    completion.uninstall(shell)
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop("sky", None)
+    magics = shell.magics_manager.registry.pop(SkyMagics.__name__, None)
+    if magics in shell.configurables:
+        shell.configurables.remove(magics)

@@ -1,0 +1,53 @@
+"""The magics class: hands ``%sky`` to its subcommands and ``%%sky`` to the cell."""
+
+from __future__ import annotations
+
+from IPython.core.magic import Magics, line_cell_magic, magics_class
+from traitlets import Bool, Float, Unicode
+
+from jupyter_skytorch.display.text import tell
+
+from .parser import split
+from .registry import find
+
+__all__ = ["SkyMagics"]
+
+
+@magics_class
+class SkyMagics(Magics):
+    """Run cells on a remote torch server."""
+
+    target = Unicode(
+        "local",
+        help="Where `%sky connect`, and a `%%sky` cell with nothing connected, connect to: 'local' for the embedded "
+        "server, or grpc://host:port, or unix:/path.",
+    ).tag(config=True)
+    token_file = Unicode("", help="The file with the token for the server at `target`; empty: none.").tag(config=True)
+    ledger = Bool(default_value=True, help="Show what a `%%sky` cell cost, in one line below it.").tag(config=True)
+    progress_delay = Float(
+        1.0, min=0.0, help="After how many seconds a wait is shown; what is shown goes away with the wait."
+    ).tag(config=True)
+
+    @line_cell_magic
+    def sky(self, line: str, cell: str | None = None) -> object:
+        """%sky COMMAND: connect to remote torch servers. %%sky [NAME]: run a cell on one.
+
+        `%sky help` lists the commands, `%sky COMMAND --help` explains one.
+        """
+        __tracebackhide__ = True
+        words = split(line)
+        if cell is not None:
+            from .cell import run
+
+            run(self, words, cell)
+            return None
+        command = find(words[0] if words else "help")
+        parser = command.parser()
+        if {"-h", "--help"} & set(words[1:]):
+            tell(parser.format_help())
+            return None
+        options = parser.parse(words[1:])
+        from .errors import one_line
+
+        with one_line():
+            return command.run(options, self)

@@ -1,0 +1,180 @@
+"""A session as its client has it: the device's sink, the stream that drains it, and what became of them."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import grpc
+import torch
+
+from jupyter_skytorch import device
+from skytorch_wire import PROTOCOL_VERSION, __version__, service_pb2, sessions_pb2, sessions_pb2_grpc
+
+from .stream import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .control import Control
+
+__all__ = ["Counters", "Session"]
+
+_CANCEL_SECONDS = 2.0
+#: A link that broke is told apart from a session that is gone by whoever watches the server (compute.lease); this long.
+_VERDICT_SECONDS = 4.0
+
+
+@dataclass(frozen=True)
+class Counters:
+    """What a session has done since it began. Times in seconds, sizes in bytes."""
+
+    ops: int
+    bytes_up: int
+    bytes_down: int
+    sync_points: int
+    wait_seconds: float
+    remote_seconds: float
+
+
+class Session:
+    """One session; made by :meth:`open`, ended by :meth:`close`, or by the server, or by losing it."""
+
+    def __init__(self, created: sessions_pb2.CreateSessionResponse, control: Control, front: grpc.aio.Channel, metadata: Sequence[tuple[str, str]]) -> None:
+        """Use :meth:`open`."""
+        self.id: str = created.session.session_id
+        self.name: str = created.session.name
+        self.boot_id: str = created.boot_id
+        self.torch_version: str = created.capabilities.torch_version
+        self.devices: list[sessions_pb2.Device] = list(created.devices)
+        self.state: Literal["live", "lost", "closed"] = "live"
+        self.reason = ""
+        self._control = control
+        self._front = front
+        self._metadata = tuple(metadata)
+        self._sink = device.new_sink(self.name)
+        self._opened: dict[tuple[str, int], torch.device] = {}
+        self._lock = threading.Lock()
+        self._stream: Stream | None = None
+
+    @classmethod
+    def open(
+        cls,
+        *,
+        target: str,
+        created: sessions_pb2.CreateSessionResponse,
+        metadata: Sequence[tuple[str, str]],
+        credentials: grpc.ChannelCredentials | None,
+        control: Control,
+        front: grpc.aio.Channel,
+    ) -> Session:
+        """Opens the stream of a session that was just created and attaches to it.
+
+        `target` is where the stream goes (the worker itself, or its server's front), `front` where calls about the
+        session go. Raises ConnectError.
+        """
+        session = cls(created, control, front, metadata)
+        attach = service_pb2.Attach(
+            session_id=session.id,
+            attach_secret=created.attach_secret,
+            epoch=1,
+            boot_id=created.boot_id,
+            capabilities=service_pb2.Capabilities(
+                protocol_version=PROTOCOL_VERSION, package_version=__version__, torch_version=torch.__version__
+            ),
+        )
+        session._stream = Stream(
+            target, attach, session._sink, metadata=metadata, credentials=credentials, ended=session._stream_ended
+        )
+        return session
+
+    def device(self, type: str = "cpu", index: int = 0) -> torch.device:  # noqa: A002  (torch's word)
+        """The sky device that stands for a device of the server; it becomes the current one.
+
+        Raises SkyError when the server has no such device.
+        """
+        key = (type, index)
+        with self._lock:
+            if key not in self._opened:
+                if not any(found.type == type and found.index == index for found in self.devices):
+                    have = ", ".join(f"{found.type}:{found.index}" for found in self.devices)
+                    msg = f"{self.name} has no device {type}:{index}; it has {have}"
+                    raise device.SkyError(msg)
+                opened = torch.device("sky", self._sink.open_device(type, index))
+                # Seeded as any device that is used after torch.manual_seed.
+                device.core.seed(opened.index, torch.initial_seed() % 2**64)
+                self._opened[key] = opened
+        device.core.choose_device(self._opened[key].index)
+        return self._opened[key]
+
+    def synchronize(self) -> None:
+        """Waits until everything issued is executed, and raises the oldest remote error that was not raised yet."""
+        for opened in self._opened.values():
+            device.core.synchronize(opened.index)
+
+    def drain(self, timeout: float) -> bool:
+        """Waits at most `timeout` seconds until everything issued is executed; whether it was. Raises no remote error."""
+        return self._sink.drain(timeout)
+
+    def cancel(self) -> None:
+        """Has the server skip what is issued and not executed. A single op that runs is not ended by it."""
+        now = self._sink.counters()
+        request = sessions_pb2.CancelRequest(
+            session_id=self.id, from_sequence=now["executed"] + 1, through_sequence=now["issued"]
+        )
+        stub = sessions_pb2_grpc.SessionsStub(self._front)
+
+        async def call() -> None:
+            await stub.Cancel(request, metadata=self._metadata)
+
+        self._control.run(call(), _CANCEL_SECONDS)
+
+    def counters(self) -> Counters:
+        """What the session has done so far."""
+        now = self._sink.counters()
+        return Counters(
+            ops=now["ops"],
+            bytes_up=now["bytes_up"],
+            bytes_down=now["bytes_down"],
+            sync_points=now["sync_points"],
+            wait_seconds=now["wait_nanoseconds"] / 1e9,
+            remote_seconds=now["remote_nanoseconds"] / 1e9,
+        )
+
+    def take_sync_lines(self) -> dict[int, tuple[int, float]]:
+        """By line of the cell: how many sync points since the last call, and the seconds that they waited."""
+        return self._sink.take_sync_lines()
+
+    def raise_pending(self) -> None:
+        """Raises the oldest remote error that was not raised yet, if there is one."""
+        self._sink.raise_pending()
+
+    def close(self) -> None:
+        """Ends the session on this side, at once: its tensors raise SessionClosed from now on."""
+        self._end("closed", f"the session on {self.name} was closed")
+
+    def lose(self, reason: str) -> None:
+        """Says that the session is gone: whoever waits for it, and its tensors, raise SessionLost with the reason."""
+        self._end("lost", reason)
+
+    def _end(self, kind: Literal["lost", "closed"], reason: str) -> None:
+        with self._lock:
+            if self.state != "live":
+                return
+            self.state = kind
+            self.reason = reason
+        said = reason if kind == "closed" else f"lost {self.name}: {reason}; %sky connect begins a new session"
+        self._sink.stop(kind, said)
+        if self._stream is not None:
+            self._stream.close()
+
+    def _stream_ended(self, error: grpc.RpcError | ValueError | None) -> None:
+        code = error.code() if isinstance(error, grpc.Call) else None
+        if code not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+            details = error.details() if isinstance(error, grpc.Call) else str(error or "")
+            self.lose(f"the server ended the session's stream: {details}" if details else "the server ended the session's stream")
+            return
+        verdict = threading.Timer(_VERDICT_SECONDS, self.lose, ["the connection to the server broke"])
+        verdict.daemon = True
+        verdict.start()

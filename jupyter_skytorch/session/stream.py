@@ -1,0 +1,117 @@
+"""StreamOperations from the client's side: two threads between a sink and a gRPC call.
+
+The call is a synchronous one on a channel of its own: its round trip is shorter than that of an asyncio call reached
+from another thread, and both threads spend their time blocked in C++, without the GIL.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from jupyter_skytorch.device import ConnectError
+from skytorch_wire import service_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jupyter_skytorch.device import Sink
+
+__all__ = ["Stream"]
+
+_METHOD = "/skytorch.torch.Service/StreamOperations"
+_OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
+_IDLE_SECONDS = 1.0
+_ATTACH_SECONDS = 10.0
+
+
+class _Requests:
+    """The call's request iterator: the attach message, then the sink's frames, until the stream is closed."""
+
+    def __init__(self, attach: service_pb2.Attach, sink: Sink) -> None:
+        self._attach: service_pb2.Attach | None = attach
+        self._sink = sink
+        self.closed = False
+
+    def __iter__(self) -> _Requests:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._attach is not None:
+            first = service_pb2.StreamRequest(attach=self._attach).SerializeToString()
+            self._attach = None
+            return first
+        while not self.closed:
+            frame = self._sink.take(_IDLE_SECONDS)
+            if frame is not None:
+                return frame
+        raise StopIteration
+
+
+class Stream:
+    """An attached stream. `ended` is called once, on the receiver's thread, with the error that ended it, if any."""
+
+    def __init__(
+        self,
+        target: str,
+        attach: service_pb2.Attach,
+        sink: Sink,
+        *,
+        metadata: Sequence[tuple[str, str]],
+        credentials: grpc.ChannelCredentials | None,
+        ended: Callable[[grpc.RpcError | ValueError | None], None],
+    ) -> None:
+        """Connects and attaches. Raises ConnectError when the server doesn't take the session."""
+        self._sink = sink
+        self._ended = ended
+        self._channel = (
+            grpc.secure_channel(target, credentials, options=_OPTIONS)
+            if credentials
+            else grpc.insecure_channel(target, options=_OPTIONS)
+        )
+        self._requests = _Requests(attach, sink)
+        start: Any = self._channel.stream_stream(_METHOD, request_serializer=None, response_deserializer=None)
+        self._call: Any = start(self._requests, metadata=tuple(metadata))
+        self._attached = threading.Event()
+        self._failure: grpc.RpcError | ValueError | None = None
+        self.attached = service_pb2.Attached()
+        self._receiver = threading.Thread(target=self._receive, name="skytorch-receiver", daemon=True)
+        self._receiver.start()
+        if not self._attached.wait(_ATTACH_SECONDS):
+            self._failure = ValueError("it didn't answer in time")
+        if self._failure is not None:
+            self.close()
+            raise ConnectError(f"the server refused the session's stream: {_words(self._failure)}")
+
+    def _receive(self) -> None:
+        failure: grpc.RpcError | ValueError | None = None
+        try:
+            first = service_pb2.StreamResponse.FromString(next(self._call))
+            self.attached = first.attached
+            self._sink.start(first.attached.executed, first.attached.capabilities.chunk_bytes)
+            self._attached.set()
+            for message in self._call:
+                self._sink.feed(message)
+        except (grpc.RpcError, ValueError) as error:
+            failure = error
+        except Exception as error:  # noqa: BLE001  (what a peer sends can't be allowed to end this thread unsaid)
+            failure = ValueError(str(error))
+        if self._attached.is_set():
+            self._ended(failure)
+        else:
+            self._failure = failure or ValueError("it ended the stream")
+            self._attached.set()
+
+    def close(self) -> None:
+        """Ends the call; the sink is to be stopped before."""
+        self._requests.closed = True
+        self._call.cancel()
+        self._channel.close()
+
+
+def _words(error: grpc.RpcError | ValueError) -> str:
+    """What an error says, in one line."""
+    details = error.details() if isinstance(error, grpc.Call) else None
+    return (details or str(error)).splitlines()[0]

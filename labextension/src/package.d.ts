@@ -1,0 +1,4 @@
+declare module '*/package.json' {
+  const manifest: { version: string };
+  export default manifest;
+}

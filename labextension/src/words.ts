@@ -1,0 +1,47 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { ICompute, ISession } from './tokens';
+
+/** A Compute's health in words. */
+export function healthOf(compute: ICompute, trans: TranslationBundle): string {
+  switch (compute.health.state) {
+    case 'serving':
+      return trans.__('connected');
+    case 'unreachable':
+      return trans.__('server gone');
+    case 'refused':
+      return trans.__('refused');
+    case 'unknown':
+      return trans.__('connecting…');
+    case 'unwatched':
+      return trans.__('not watched');
+  }
+}
+
+/** Names a session for a person. */
+export function originOf(session: ISession, trans: TranslationBundle): string {
+  if (session.kernel) {
+    return session.kernel.notebook ? basename(session.kernel.notebook) : session.kernel.name;
+  }
+  return session.host ? trans.__('%1 on %2', session.name, session.host) : session.name;
+}
+
+/** A session's state in words. */
+export function stateOf(session: ISession, trans: TranslationBundle): string {
+  switch (session.state) {
+    case 'active':
+      return session.kernel?.state === 'busy' ? trans.__('busy') : trans.__('active');
+    case 'unconfirmed':
+      return trans.__('not confirmed');
+    case 'orphan':
+      return trans.__('kernel gone');
+    case 'lost':
+      return trans.__('lost');
+    case 'ended':
+      return trans.__('ended');
+  }
+}
+
+/** The name of the file at a path. */
+export function basename(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}

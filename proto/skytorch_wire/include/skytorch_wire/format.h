@@ -1,0 +1,102 @@
+// The record format: what the bytes of StreamRequest.records and StreamResponse.replies mean.
+//
+// A frame is a run of records, and a record is a tag and its fields. Numbers are LEB128 varints (zigzag where they may
+// be negative), floating point is little-endian IEEE 754, text and data are a length and bytes. The record's sequence
+// number isn't in it: it is the frame's first_sequence plus the record's place. docs/protocol.md tells the story.
+// Nothing here depends on torch, so that it can be fuzzed and read alone.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace skytorch::wire {
+
+enum class Record : uint8_t {
+  kDefineOp = 1,      // index, name, schema hash (8 bytes)
+  kDefineDevice = 2,  // slot, type name, device index
+  kMark = 3,          // line (zigzag), cell (zigzag): the place in the program that the following records come from
+  kOp = 4,            // op index (0: name follows), count, values, count, outputs
+  kAsk = 5,           // as kOp; the reply tells what the op returned
+  kAllocate = 6,      // storage, slot, bytes, layout
+  kFree = 7,          // storage
+  kWrite = 8,         // storage, byte offset, data
+  kResize = 9,        // storage, bytes
+  kRead = 10,         // value (a tensor); replied in chunks, contiguous
+  kSync = 11,         // replied when everything before it is executed
+  kSeed = 12,         // generator, slot, seed
+  kGetState = 13,     // generator, slot; the reply is data
+  kSetState = 14,     // generator, slot, data
+  kFreeGenerator = 15,  // generator
+  kEnsure = 16,       // as kAllocate, unless the storage exists
+};
+
+enum class Value : uint8_t {
+  kNone = 0,
+  kTensorHome = 1,  // storage: the view that it was allocated as
+  kTensorView = 2,  // storage, layout
+  kTensorNew = 3,   // storage, slot, bytes, layout: allocated by being named
+  kFalse = 4,
+  kTrue = 5,
+  kInt = 6,          // zigzag
+  kDouble = 7,       // 8 bytes
+  kIntList = 8,      // count, zigzags
+  kTensorList = 9,   // count, values
+  kOptionalTensorList = 10,
+  kBoolList = 11,    // count, bytes
+  kDoubleList = 12,  // count, 8 bytes each
+  kDevice = 13,      // slot
+  kHostTensor = 14,  // layout byte pair, wrapped flag, sizes, data: a CPU tensor given by value
+  kString = 15,
+  kScalarList = 16,  // count, values
+  kComplex = 17,     // 16 bytes
+  kGenerator = 18,   // generator, slot; 0 is the device's default
+};
+
+enum class Output : uint8_t {
+  kSkip = 0,    // returned under a name that the client has already, or undefined
+  kTensor = 1,  // storage, layout: what the client told its user
+  kList = 2,    // count, outputs
+  kAsked = 3,   // storage; layout unknown to the client (kAsk only)
+};
+
+enum class Reply : uint8_t {
+  kData = 1,   // sequence, byte offset, total bytes, data
+  kValues = 2, // sequence, count, values (tensors as kTensorView with the storage's size in bytes after it)
+  kDone = 3,   // sequence
+  kError = 4,  // sequence that it answers (0: none), sequence where it happened, kind, op, line, cell, message
+};
+
+enum class ErrorKind : uint8_t {
+  kRuntime = 0,
+  kIndex = 1,
+  kValue = 2,
+  kType = 3,
+  kNotImplemented = 4,
+  kOutOfMemory = 5,
+  kLinAlg = 6,
+  kCancelled = 7,
+};
+
+// Limits that the decoder enforces, so that no length from the wire turns into an allocation by itself.
+constexpr uint64_t kMaxDims = 63;
+constexpr uint64_t kMaxListItems = 1u << 20;
+constexpr uint64_t kMaxNameBytes = 1u << 10;
+constexpr uint64_t kMaxTextBytes = 1u << 16;
+constexpr uint64_t kMaxOpIndex = 1u << 14;
+constexpr uint64_t kMaxHostTensorBytes = 1u << 20;
+constexpr uint64_t kMaxGeneratorStateBytes = 1u << 16;
+constexpr uint8_t kMaxDtype = 63;
+
+// A layout's second byte.
+constexpr uint8_t kLayoutDims = 0x3f;
+constexpr uint8_t kLayoutStrided = 0x40;  // strides follow; else contiguous
+constexpr uint8_t kLayoutOffset = 0x80;   // an offset follows
+
+// Of an op's schema, so that two torch versions that disagree about it notice (FNV-1a, 64 bits).
+constexpr uint64_t schema_hash(std::string_view schema) {
+  uint64_t hash = 0xcbf29ce484222325ull;
+  for (char c : schema) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3ull;
+  return hash;
+}
+
+}  // namespace skytorch::wire

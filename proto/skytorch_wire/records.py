@@ -1,0 +1,434 @@
+"""The record format for Python: a writer for what isn't the hot path, and a reader for people and tests.
+
+The format itself is told in ``include/skytorch_wire/format.h`` and docs/protocol.md.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from enum import IntEnum
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+#: dtype names by their number on the wire, which is c10::ScalarType's.
+DTYPES = {
+    0: "uint8", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "float16", 6: "float32", 7: "float64",
+    8: "complex32", 9: "complex64", 10: "complex128", 11: "bool", 15: "bfloat16", 23: "float8_e5m2", 24: "float8_e4m3fn",
+    27: "uint16", 28: "uint32", 29: "uint64",
+}  # fmt: skip
+DTYPE_NUMBERS = {name: number for number, name in DTYPES.items()}
+ITEM_BYTES = {
+    "uint8": 1, "int8": 1, "int16": 2, "int32": 4, "int64": 8, "float16": 2, "float32": 4, "float64": 8, "complex32": 4,
+    "complex64": 8, "complex128": 16, "bool": 1, "bfloat16": 2, "float8_e5m2": 1, "float8_e4m3fn": 1, "uint16": 2,
+    "uint32": 4, "uint64": 8,
+}  # fmt: skip
+
+
+class Record(IntEnum):
+    """What a record is."""
+
+    DEFINE_OP = 1
+    DEFINE_DEVICE = 2
+    MARK = 3
+    OP = 4
+    ASK = 5
+    ALLOCATE = 6
+    FREE = 7
+    WRITE = 8
+    RESIZE = 9
+    READ = 10
+    SYNC = 11
+    SEED = 12
+    GET_STATE = 13
+    SET_STATE = 14
+    FREE_GENERATOR = 15
+    ENSURE = 16
+
+
+class Value(IntEnum):
+    """What an argument of an op is."""
+
+    NONE = 0
+    TENSOR_HOME = 1
+    TENSOR_VIEW = 2
+    TENSOR_NEW = 3
+    FALSE = 4
+    TRUE = 5
+    INT = 6
+    DOUBLE = 7
+    INT_LIST = 8
+    TENSOR_LIST = 9
+    OPTIONAL_TENSOR_LIST = 10
+    BOOL_LIST = 11
+    DOUBLE_LIST = 12
+    DEVICE = 13
+    HOST_TENSOR = 14
+    STRING = 15
+    SCALAR_LIST = 16
+    COMPLEX = 17
+    GENERATOR = 18
+
+
+class Output(IntEnum):
+    """Where a result of an op goes."""
+
+    SKIP = 0
+    TENSOR = 1
+    LIST = 2
+    ASKED = 3
+
+
+class Reply(IntEnum):
+    """What a reply is."""
+
+    DATA = 1
+    VALUES = 2
+    DONE = 3
+    ERROR = 4
+
+
+class ErrorKind(IntEnum):
+    """The type that PyTorch gives an error."""
+
+    RUNTIME = 0
+    INDEX = 1
+    VALUE = 2
+    TYPE = 3
+    NOT_IMPLEMENTED = 4
+    OUT_OF_MEMORY = 5
+    LINALG = 6
+    CANCELLED = 7
+
+
+class MalformedError(ValueError):
+    """Bytes that are not records or replies."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A view of a storage; sizes, strides and offset in elements of `dtype`. No strides: contiguous."""
+
+    storage: int
+    dtype: str
+    sizes: Sequence[int]
+    strides: Sequence[int] | None = None
+    offset: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """The size of a storage that holds just this view."""
+        strides = self.strides if self.strides is not None else contiguous_strides(self.sizes)
+        if 0 in self.sizes:
+            return 0
+        last = self.offset + sum((n - 1) * step for n, step in zip(self.sizes, strides, strict=True))
+        return (last + 1) * ITEM_BYTES[self.dtype]
+
+
+def contiguous_strides(sizes: Sequence[int]) -> list[int]:
+    """Strides, in elements, of a contiguous tensor of these sizes."""
+    return [prod(max(n, 1) for n in sizes[i + 1 :]) for i in range(len(sizes))]
+
+
+@dataclass
+class Writer:
+    """Builds records. Every method adds one record or value and returns the writer."""
+
+    data: bytearray = field(default_factory=bytearray)
+
+    def byte(self, value: int) -> Writer:
+        """One byte: a tag."""
+        self.data.append(value)
+        return self
+
+    def varint(self, value: int) -> Writer:
+        """A non-negative number of at most 64 bits."""
+        if not 0 <= value < 1 << 64:
+            msg = f"{value} is not a number of 64 bits"
+            raise ValueError(msg)
+        while value >= 0x80:  # noqa: PLR2004
+            self.data.append(value & 0x7F | 0x80)
+            value >>= 7
+        self.data.append(value)
+        return self
+
+    def zigzag(self, value: int) -> Writer:
+        """A signed number of at most 64 bits."""
+        return self.varint((value << 1) ^ (value >> 63))
+
+    def raw(self, value: bytes) -> Writer:
+        """A length and bytes."""
+        self.varint(len(value))
+        self.data += value
+        return self
+
+    def text(self, value: str) -> Writer:
+        """A length and UTF-8."""
+        return self.raw(value.encode())
+
+    def real(self, value: float) -> Writer:
+        """Eight bytes."""
+        self.data += struct.pack("<d", value)
+        return self
+
+    def layout(self, view: View) -> Writer:
+        """The dtype, sizes, strides and offset of a view."""
+        contiguous = view.strides is None or list(view.strides) == contiguous_strides(view.sizes)
+        self.byte(DTYPE_NUMBERS[view.dtype])
+        self.byte(len(view.sizes) | (0 if contiguous else 0x40) | (0x80 if view.offset else 0))
+        if view.offset:
+            self.varint(view.offset)
+        for size in view.sizes:
+            self.varint(size)
+        if not contiguous:
+            for stride in view.strides or ():
+                self.varint(stride)
+        return self
+
+    def tensor(self, view: View) -> Writer:
+        """A tensor as an argument."""
+        return self.byte(Value.TENSOR_VIEW).varint(view.storage).layout(view)
+
+    def define_device(self, slot: int, kind: str, index: int) -> Writer:
+        """Names the device ``kind:index``."""
+        return self.byte(Record.DEFINE_DEVICE).varint(slot).text(kind).varint(index)
+
+    def ensure(self, view: View, slot: int) -> Writer:
+        """Allocates the view's storage on a device unless it exists."""
+        return self.byte(Record.ENSURE).varint(view.storage).varint(slot).varint(view.bytes).layout(view)
+
+    def write(self, storage: int, offset: int, data: bytes) -> Writer:
+        """Writes bytes into a storage."""
+        return self.byte(Record.WRITE).varint(storage).varint(offset).raw(data)
+
+    def read(self, view: View) -> Writer:
+        """Asks for a view's elements, contiguous."""
+        return self.byte(Record.READ).tensor(view)
+
+    def free(self, storage: int) -> Writer:
+        """Frees a storage."""
+        return self.byte(Record.FREE).varint(storage)
+
+    def ask(self, operation: str, arguments: Sequence[Writer], outputs: Sequence[int]) -> Writer:
+        """Calls an op by name; the reply tells what it returned. `arguments` are writers of one value each."""
+        self.byte(Record.ASK).varint(0).text(operation).varint(len(arguments))
+        for argument in arguments:
+            self.data += argument.data
+        self.varint(len(outputs))
+        for storage in outputs:
+            self.byte(Output.ASKED).varint(storage)
+        return self
+
+    def take(self) -> bytes:
+        """The records."""
+        return bytes(self.data)
+
+
+class Reader:
+    """Takes values from records or replies. Every method raises MalformedError when the bytes don't hold it."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def done(self) -> bool:
+        """Whether everything is read."""
+        return self._at == len(self._data)
+
+    def byte(self) -> int:
+        """One byte."""
+        return self._take(1)[0]
+
+    def varint(self) -> int:
+        """A non-negative number."""
+        value = 0
+        for shift in range(0, 64, 7):
+            byte = self.byte()
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:  # noqa: PLR2004
+                return value
+        msg = "a number has more than 64 bits"
+        raise MalformedError(msg)
+
+    def zigzag(self) -> int:
+        """A signed number."""
+        value = self.varint()
+        return (value >> 1) ^ -(value & 1)
+
+    def raw(self) -> bytes:
+        """A length and bytes."""
+        return self._take(self.varint())
+
+    def text(self) -> str:
+        """A length and UTF-8."""
+        return self.raw().decode(errors="replace")
+
+    def real(self) -> float:
+        """Eight bytes."""
+        value: float = struct.unpack("<d", self._take(8))[0]
+        return value
+
+    def layout(self, storage: int = 0) -> View:
+        """A layout, as a view of `storage`."""
+        number = self.byte()
+        flags = self.byte()
+        offset = self.varint() if flags & 0x80 else 0
+        sizes = [self.varint() for _ in range(flags & 0x3F)]
+        strides = [self.varint() for _ in sizes] if flags & 0x40 else None
+        if number not in DTYPES:
+            msg = f"dtype {number} is unknown"
+            raise MalformedError(msg)
+        return View(storage, DTYPES[number], sizes, strides, offset)
+
+    def value(self) -> Any:  # noqa: ANN401  (an op's argument is anything that a schema allows)
+        """An argument, as the Python value nearest to it."""
+        tag = self._enum(Value)
+        simple = {Value.NONE: None, Value.FALSE: False, Value.TRUE: True}
+        if tag in simple:
+            return simple[tag]
+        read = {
+            Value.TENSOR_HOME: lambda: ("home", self.varint()),
+            Value.TENSOR_VIEW: lambda: self.layout(self.varint()),
+            Value.TENSOR_NEW: self._new,
+            Value.INT: self.zigzag,
+            Value.DOUBLE: self.real,
+            Value.COMPLEX: lambda: complex(self.real(), self.real()),
+            Value.INT_LIST: lambda: [self.zigzag() for _ in range(self.varint())],
+            Value.BOOL_LIST: lambda: [bool(self.byte()) for _ in range(self.varint())],
+            Value.DOUBLE_LIST: lambda: [self.real() for _ in range(self.varint())],
+            Value.DEVICE: lambda: ("device", self.varint()),
+            Value.HOST_TENSOR: lambda: ("host", self.layout(), bool(self.byte()), self.raw()),
+            Value.STRING: self.text,
+            Value.GENERATOR: lambda: ("generator", self.varint(), self.varint()),
+        }
+        if tag in read:
+            return read[tag]()
+        return [self.value() for _ in range(self.varint())]
+
+    def output(self) -> Any:  # noqa: ANN401
+        """Where a result goes: None, a view, a storage, or a list of these."""
+        tag = self._enum(Output)
+        if tag is Output.SKIP:
+            return None
+        if tag is Output.LIST:
+            return [self.output() for _ in range(self.varint())]
+        storage = self.varint()
+        return self.layout(storage) if tag is Output.TENSOR else storage
+
+    def _new(self) -> tuple[str, int, int, View]:
+        storage, slot, size = self.varint(), self.varint(), self.varint()
+        return ("new", slot, size, self.layout(storage))
+
+    def _enum(self, kind: type[Any]) -> Any:  # noqa: ANN401
+        number = self.byte()
+        try:
+            return kind(number)
+        except ValueError:
+            msg = f"{number} is no {kind.__name__}"
+            raise MalformedError(msg) from None
+
+    def _take(self, size: int) -> bytes:
+        if size > len(self._data) - self._at:
+            msg = "the bytes end inside a record"
+            raise MalformedError(msg)
+        self._at += size
+        return self._data[self._at - size : self._at]
+
+
+def read_records(data: bytes) -> Iterator[tuple[Record, list[Any]]]:
+    """The records of a frame, each as its kind and its fields in the order of format.h."""
+    reader = Reader(data)
+    number, text = reader.varint, reader.text
+    fields: dict[Record, Any] = {
+        Record.DEFINE_OP: lambda: [number(), text(), reader._take(8).hex()],  # noqa: SLF001
+        Record.DEFINE_DEVICE: lambda: [number(), text(), number()],
+        Record.MARK: lambda: [reader.zigzag(), reader.zigzag()],
+        Record.OP: lambda: _op(reader),
+        Record.ASK: lambda: _op(reader),
+        Record.ALLOCATE: lambda: list(reader._new()[1:]),  # noqa: SLF001
+        Record.ENSURE: lambda: list(reader._new()[1:]),  # noqa: SLF001
+        Record.FREE: lambda: [number()],
+        Record.WRITE: lambda: [number(), number(), reader.raw()],
+        Record.RESIZE: lambda: [number(), number()],
+        Record.READ: lambda: [reader.value()],
+        Record.SYNC: list,
+        Record.SEED: lambda: [number(), number(), number()],
+        Record.GET_STATE: lambda: [number(), number()],
+        Record.SET_STATE: lambda: [number(), number(), reader.raw()],
+        Record.FREE_GENERATOR: lambda: [number()],
+    }
+    while not reader.done():
+        kind = reader._enum(Record)  # noqa: SLF001
+        yield kind, fields[kind]()
+
+
+def _op(reader: Reader) -> list[Any]:
+    index = reader.varint()
+    name = reader.text() if index == 0 else index
+    arguments = [reader.value() for _ in range(reader.varint())]
+    return [name, arguments, [reader.output() for _ in range(reader.varint())]]
+
+
+@dataclass(frozen=True)
+class DataReply:
+    """A piece of what a read asked for."""
+
+    sequence: int
+    offset: int
+    total: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class ValuesReply:
+    """What an asked op returned; tensors as views."""
+
+    sequence: int
+    values: list[Any]
+
+
+@dataclass(frozen=True)
+class DoneReply:
+    """A sync was reached."""
+
+    sequence: int
+
+
+@dataclass(frozen=True)
+class ErrorReply:
+    """An op failed. `answers` is the read that gets this instead of its value, 0 if none."""
+
+    answers: int
+    origin: int
+    kind: ErrorKind
+    operation: str
+    line: int
+    cell: int
+    message: str
+
+
+def read_replies(data: bytes) -> Iterator[DataReply | ValuesReply | DoneReply | ErrorReply]:
+    """The replies of a StreamResponse or of a unary call."""
+    reader = Reader(data)
+    while not reader.done():
+        kind = reader._enum(Reply)  # noqa: SLF001
+        sequence = reader.varint()
+        if kind is Reply.DATA:
+            yield DataReply(sequence, reader.varint(), reader.varint(), reader.raw())
+        elif kind is Reply.VALUES:
+            yield ValuesReply(sequence, [_returned(reader) for _ in range(reader.varint())])
+        elif kind is Reply.DONE:
+            yield DoneReply(sequence)
+        else:
+            origin, error = reader.varint(), ErrorKind(reader.byte())
+            yield ErrorReply(sequence, origin, error, reader.text(), reader.zigzag(), reader.zigzag(), reader.text())
+
+
+def _returned(reader: Reader) -> Any:  # noqa: ANN401
+    value = reader.value()
+    if isinstance(value, View):
+        reader.varint()  # the storage's size in bytes
+    return value

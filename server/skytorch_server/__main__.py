@@ -1,0 +1,183 @@
+"""The command line: ``python -m skytorch_server``, also installed as ``skytorch-server``."""
+
+from __future__ import annotations
+
+import os
+
+# A server has no sky device of its own, so nothing that imports torch from here on may load the client's backend.
+os.environ["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from difflib import get_close_matches
+from pathlib import Path
+
+from skytorch_wire import __version__
+
+from .limits import CHUNK_BYTES, CHUNK_BYTES_RANGE
+from .logs import set_up_logging
+from .metrics.registry import SOURCES
+
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_LAST_PORT = 65535
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a server until it is told to stop. Returns the process's exit status."""
+    options = _parser().parse_args(arguments)
+    set_up_logging(options.log_level)
+    # Chatty at INFO about things that are nothing to a reader of this log.
+    logging.getLogger("grpc").setLevel(logging.WARNING)
+    from .front.auth import TokenFileError
+    from .front.listening import ListenError
+
+    try:
+        asyncio.run(_serve(options))
+    except (ListenError, TokenFileError, OSError) as error:
+        sys.stderr.write(f"skytorch-server: {error}\n")
+        return 1
+    return 0
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    from .front.server import Server, serve
+
+    server = Server(
+        token_file=options.token_file,
+        insecure=options.insecure,
+        max_sessions=options.max_sessions,
+        metrics_sources=options.metrics_sources,
+        idle_timeout=options.idle_timeout,
+        exit_when_idle=options.exit_when_idle,
+        unix_socket=options.unix_socket,
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    await serve(server, host=options.host, port=options.port, chunk_size=options.chunk_size)
+
+
+def _parser() -> argparse.ArgumentParser:
+    environment = os.environ.get
+    parser = argparse.ArgumentParser(
+        prog="skytorch-server",
+        description="Runs the ops of remote notebooks with PyTorch: one process a session, reached over gRPC.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=environment("SKYTORCH_PORT", "50051"),
+        help="TCP port, 0 for any free one (SKYTORCH_PORT, default 50051)",
+    )
+    parser.add_argument(
+        "--host",
+        default=environment("SKYTORCH_HOST", "[::]"),
+        help="address to listen on (SKYTORCH_HOST, default [::]); loopback only, whatever it says, without a "
+        "--token-file and without --insecure",
+    )
+    parser.add_argument(
+        "--unix-socket", type=Path, metavar="PATH", help="listen on this Unix socket only, in a folder of mode 0700"
+    )
+    parser.add_argument(
+        "--chunk-size",
+        type=_chunk_size,
+        default=environment("SKYTORCH_CHUNK_SIZE", str(CHUNK_BYTES)),
+        metavar="BYTES",
+        help=f"preferred payload of one frame of bulk data (SKYTORCH_CHUNK_SIZE, default {CHUNK_BYTES})",
+    )
+    parser.add_argument(
+        "--log-level",
+        type=str.upper,
+        choices=_LEVELS,
+        default=environment("SKYTORCH_LOG_LEVEL", "INFO"),
+        help="what is logged to standard error (SKYTORCH_LOG_LEVEL, default INFO)",
+    )
+    parser.add_argument(
+        "--metrics-sources",
+        type=_sources,
+        default=environment("SKYTORCH_METRICS_SOURCES", ",".join(SOURCES)),
+        metavar="NAMES",
+        help=f"comma separated, of {', '.join(SOURCES)} (SKYTORCH_METRICS_SOURCES, default all)",
+    )
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="clients must send a token of this file: lines principal:token, or one bare token; read again when it "
+        "changes",
+    )
+    parser.add_argument(
+        "--insecure", action="store_true", help="let other machines in although nothing protects the connection"
+    )
+    parser.add_argument(
+        "--max-sessions", type=_positive_int, default=64, metavar="N", help="sessions at a time (default 64)"
+    )
+    parser.add_argument(
+        "--idle-timeout",
+        type=_seconds,
+        default=600.0,
+        metavar="SECONDS",
+        help="a session whose kernel hasn't been heard of for this long ends (default 600)",
+    )
+    parser.add_argument(
+        "--exit-when-idle", type=_seconds, metavar="SECONDS", help="stop after this long without a session"
+    )
+    return parser
+
+
+def _port(text: str) -> int:
+    number = _int(text)
+    if not 0 <= number <= _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, which is a number from 0 to {_LAST_PORT}")
+    return number
+
+
+def _chunk_size(text: str) -> int:
+    number = _int(text)
+    if not CHUNK_BYTES_RANGE[0] <= number <= CHUNK_BYTES_RANGE[1]:
+        raise argparse.ArgumentTypeError(
+            f"a chunk has from {CHUNK_BYTES_RANGE[0]} to {CHUNK_BYTES_RANGE[1]} bytes, not {text}"
+        )
+    return number
+
+
+def _positive_int(text: str) -> int:
+    number = _int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return number
+
+
+def _int(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds
+
+
+def _sources(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in SOURCES:
+            close = get_close_matches(name, SOURCES, 1)
+            advice = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(SOURCES)}"
+            raise argparse.ArgumentTypeError(f"no metrics source is called {name!r}: {advice}")
+    return names
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+"""A server: its services put together, started and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from skytorch_server.limits import CHANNEL_OPTIONS, CHUNK_BYTES, CHUNK_BYTES_RANGE
+from skytorch_server.metrics.registry import SOURCES
+from skytorch_server.metrics.sampler import Sampler
+from skytorch_wire import __version__, metrics_pb2_grpc, sessions_pb2_grpc
+
+from .auth import AuthInterceptor, Principals
+from .census import SessionCensus
+from .devices import Devices
+from .forkserver import ForkServer
+from .idle import until_idle
+from .listening import Listening, listen_on_port, listen_on_socket
+from .metrics_service import MetricsService
+from .relay import SERVICE, relay_handler
+from .session_service import SessionService
+from .sessions import Sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_log = logging.getLogger(__name__)
+
+_METRICS = "skytorch.server.Metrics"
+_SESSIONS = "skytorch.server.Sessions"
+_GRACE_SECONDS = 1.0
+
+# A Unix socket's path has at most 107 bytes; this much of it comes after the server's own folder.
+_LONGEST_FOLDER = 80
+
+
+class Server:
+    """One server, which :func:`serve` runs. Made and used inside a running event loop."""
+
+    def __init__(
+        self,
+        *,
+        token_file: Path | None = None,
+        insecure: bool = False,
+        max_sessions: int = 64,
+        metrics_sources: Sequence[str] = tuple(SOURCES),
+        idle_timeout: float = 600.0,
+        exit_when_idle: float | None = None,
+        unix_socket: Path | None = None,
+    ) -> None:
+        """Prepares a server; nothing listens yet.
+
+        Args:
+            token_file: lines ``principal:token``, or one bare token. None: everybody is "local".
+            insecure: allows clients from other machines although nothing protects the connection.
+            max_sessions: sessions at a time, of all principals together.
+            metrics_sources: names of :data:`skytorch_server.metrics.registry.SOURCES`.
+            idle_timeout: seconds without a heartbeat after which a session ends that asks for no other lease.
+            exit_when_idle: seconds without a session after which the server stops by itself.
+            unix_socket: the one place to listen, instead of a port.
+
+        Raises:
+            TokenFileError: `token_file` can't be read or understood.
+        """
+        self._principals = Principals(token_file)
+        self._token = token_file is not None
+        self._insecure = insecure
+        self._max_sessions = max_sessions
+        self._metrics_sources = metrics_sources
+        self._idle_timeout = idle_timeout
+        self._exit_when_idle = exit_when_idle
+        self._unix_socket = unix_socket
+        self._listening: asyncio.Future[Listening] = asyncio.get_running_loop().create_future()
+        self._stop = asyncio.Event()
+        self.boot_id = secrets.token_hex(16)
+
+    async def listening(self) -> Listening:
+        """Where the server listens; waits until it does."""
+        return await asyncio.shield(self._listening)
+
+    def stop(self) -> None:
+        """Makes :func:`serve` end the sessions and return; it takes a few seconds at most."""
+        self._stop.set()
+
+    async def run(self, host: str, port: int, chunk_bytes: int) -> None:
+        """What :func:`serve` does."""
+        if not CHUNK_BYTES_RANGE[0] <= chunk_bytes <= CHUNK_BYTES_RANGE[1]:
+            raise ValueError(f"the chunk size is between {CHUNK_BYTES_RANGE[0]} and {CHUNK_BYTES_RANGE[1]} bytes")
+        folder = _own_folder()
+        try:
+            await self._run(folder, host, port, chunk_bytes)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    async def _run(self, folder: Path, host: str, port: int, chunk_bytes: int) -> None:
+        grpc_server = grpc.aio.server(interceptors=[AuthInterceptor(self._principals)], options=CHANNEL_OPTIONS)
+        listening = self._listen(grpc_server, host, port)
+        fork_server = ForkServer()
+        fork_server.warm_up()
+        devices = Devices(fork_server)
+        sessions = Sessions(
+            fork_server,
+            folder,
+            boot_id=self.boot_id,
+            chunk_bytes=chunk_bytes,
+            lease=self._idle_timeout,
+            limit=self._max_sessions,
+        )
+        sampler = Sampler(self._metrics_sources, SessionCensus(sessions))
+        sessions_pb2_grpc.add_SessionsServicer_to_server(SessionService(sessions, devices, chunk_bytes), grpc_server)
+        metrics_pb2_grpc.add_MetricsServicer_to_server(MetricsService(sampler, self.boot_id), grpc_server)
+        grpc_server.add_generic_rpc_handlers([relay_handler(sessions)])
+        healthy = await _add_health_and_reflection(grpc_server)
+        try:
+            await grpc_server.start()
+            devices.look()
+            _log.info("skytorch %s listens on %s", __version__, ", ".join(listening.addresses))
+            self._listening.set_result(listening)
+            await self._until_stopped(sessions)
+        finally:
+            await healthy.enter_graceful_shutdown()
+            await devices.stop()
+            # The sessions' ends are what ends the calls that still run.
+            await asyncio.gather(sessions.close_all("the server was stopped"), grpc_server.stop(_GRACE_SECONDS))
+            sampler.close()
+            if self._unix_socket is not None:
+                with suppress(FileNotFoundError):
+                    self._unix_socket.unlink()
+
+    def _listen(self, grpc_server: grpc.aio.Server, host: str, port: int) -> Listening:
+        if self._unix_socket is not None:
+            return listen_on_socket(grpc_server, self._unix_socket)
+        return listen_on_port(grpc_server, host, port, token=self._token, insecure=self._insecure)
+
+    async def _until_stopped(self, sessions: Sessions) -> None:
+        stopped = asyncio.create_task(self._stop.wait())
+        ends: list[asyncio.Task[object]] = [stopped]
+        if self._exit_when_idle is not None:
+            ends.append(asyncio.create_task(until_idle(sessions, self._exit_when_idle)))
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
+
+
+async def serve(server: Server, *, host: str = "[::]", port: int = 50051, chunk_size: int = CHUNK_BYTES) -> None:
+    """Runs `server` until :meth:`Server.stop`, or until it has been idle for long enough.
+
+    Args:
+        server: used once.
+        host: the address to listen on; without a token file and without `insecure`, loopback in any case.
+        port: 0 for any free one, see :meth:`Server.listening`.
+        chunk_size: the preferred payload of one frame of bulk data, in bytes.
+
+    Raises:
+        ListenError: it can't listen there.
+        ValueError: `chunk_size` is out of range.
+    """
+    await server.run(host, port, chunk_size)
+
+
+async def _add_health_and_reflection(grpc_server: grpc.aio.Server) -> health.aio.HealthServicer:
+    healthy = health.aio.HealthServicer()
+    for service in ("", SERVICE, _METRICS, _SESSIONS):
+        await healthy.set(service, health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(healthy, grpc_server)
+    names = (SERVICE, _METRICS, _SESSIONS, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, grpc_server)
+    return healthy
+
+
+def _own_folder() -> Path:
+    """A new folder that only we can enter, with a path short enough for sockets in it."""
+    places = [os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"]  # noqa: S108 - mkdtemp is private
+    for place in places:
+        if place and len(place) < _LONGEST_FOLDER - 20 and os.access(place, os.W_OK):
+            return Path(tempfile.mkdtemp(prefix="skytorch-", dir=place))
+    raise OSError(f"there is no folder for sockets: tried {', '.join(place for place in places if place)}")

@@ -1,0 +1,128 @@
+"""skytorch.server.Sessions, as clients call it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from skytorch_server.limits import capabilities, version_mismatch
+from skytorch_wire import sessions_pb2, sessions_pb2_grpc
+
+from .auth import caller
+from .refusal import Refusal, refusals
+from .worker_calls import WORKER_SECONDS, stats_of, worker_stub
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from .devices import Devices
+    from .session import Session
+    from .sessions import Sessions
+
+_MAX_LABELS = 32
+_MAX_TEXT = 256
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class SessionService(sessions_pb2_grpc.SessionsServicer):
+    """Checks what comes from the wire, and leaves the rest to :class:`.sessions.Sessions`."""
+
+    def __init__(self, sessions: Sessions, devices: Devices, chunk_bytes: int) -> None:
+        self._sessions = sessions
+        self._devices = devices
+        self._chunk_bytes = chunk_bytes
+
+    async def Create(  # noqa: N802
+        self, request: sessions_pb2.CreateSessionRequest, context: Context
+    ) -> sessions_pb2.CreateSessionResponse:
+        async with refusals(context):
+            if mismatch := version_mismatch(request.capabilities.protocol_version):
+                raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, mismatch)
+            _check_texts(request)
+            session = await self._sessions.create(caller.get(), request.name, request.labels, request.lease_seconds)
+            return await self._created(session)
+        raise AssertionError
+
+    async def Get(self, request: sessions_pb2.GetSessionRequest, context: Context) -> sessions_pb2.Session:  # noqa: N802
+        async with refusals(context):
+            return await _with_stats(self._sessions.find(request.session_id, caller.get()))
+        raise AssertionError
+
+    async def List(  # noqa: N802
+        self, request: sessions_pb2.ListSessionsRequest, _context: Context
+    ) -> sessions_pb2.ListSessionsResponse:
+        sessions = self._sessions.active(caller.get())
+        if request.include_ended:
+            sessions += self._sessions.ended(caller.get())
+        messages = await asyncio.gather(*(_with_stats(session) for session in sessions))
+        return sessions_pb2.ListSessionsResponse(sessions=messages, boot_id=self._sessions.boot_id)
+
+    async def KeepAlive(  # noqa: N802
+        self, request: sessions_pb2.KeepAliveRequest, context: Context
+    ) -> sessions_pb2.KeepAliveResponse:
+        async with refusals(context):
+            session = self._sessions.find_active(request.session_id, caller.get())
+            self._sessions.keep_alive(session)
+            return sessions_pb2.KeepAliveResponse(lease_seconds=session.lease_seconds)
+        raise AssertionError
+
+    async def Cancel(self, request: sessions_pb2.CancelRequest, context: Context) -> sessions_pb2.CancelResponse:  # noqa: N802
+        async with refusals(context):
+            session = self._sessions.find_active(request.session_id, caller.get())
+            if request.from_sequence > request.through_sequence:
+                raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, "from_sequence is after through_sequence")
+            try:
+                await worker_stub(session).Cancel(request, timeout=WORKER_SECONDS)
+            except grpc.aio.AioRpcError as error:
+                raise Refusal(error.code(), error.details() or "") from error
+        return sessions_pb2.CancelResponse()
+
+    async def Close(  # noqa: N802
+        self, request: sessions_pb2.CloseSessionRequest, context: Context
+    ) -> sessions_pb2.CloseSessionResponse:
+        async with refusals(context):
+            await self._sessions.close(self._sessions.find(request.session_id, caller.get()))
+        return sessions_pb2.CloseSessionResponse()
+
+    async def Watch(  # noqa: N802
+        self, _request: sessions_pb2.WatchSessionsRequest, context: Context
+    ) -> AsyncIterator[sessions_pb2.SessionEvent]:
+        async with refusals(context):
+            with self._sessions.watchers.watching(caller.get()) as watch:
+                for session in self._sessions.active(caller.get()):
+                    yield sessions_pb2.SessionEvent(kind=sessions_pb2.SessionEvent.CREATED, session=session.message())
+                async for event in watch:
+                    yield event
+
+    async def _created(self, session: Session) -> sessions_pb2.CreateSessionResponse:
+        worker = session.worker
+        return sessions_pb2.CreateSessionResponse(
+            session=session.message(),
+            attach_secret=worker.spec.attach_secret,
+            boot_id=self._sessions.boot_id,
+            capabilities=capabilities(self._chunk_bytes),
+            devices=await self._devices.get(),
+            endpoints=[
+                sessions_pb2.Endpoint(address=worker.address, nonce_path=str(worker.spec.nonce), nonce=worker.nonce),
+                sessions_pb2.Endpoint(address=""),
+            ],
+        )
+
+
+async def _with_stats(session: Session) -> sessions_pb2.Session:
+    return session.message(await stats_of(session) if session.active else None)
+
+
+def _check_texts(request: sessions_pb2.CreateSessionRequest) -> None:
+    texts = [request.name, *request.labels.keys(), *request.labels.values()]
+    if len(request.labels) > _MAX_LABELS or any(len(text) > _MAX_TEXT for text in texts):
+        raise Refusal(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"a session has at most {_MAX_LABELS} labels, and names and labels at most {_MAX_TEXT} characters",
+        )
+    if not (math.isfinite(request.lease_seconds) and request.lease_seconds >= 0):
+        raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, "lease_seconds is a number of seconds, 0 for the default")

@@ -1,0 +1,235 @@
+"""The sessions of a server: made, leased, found by their owner, ended, and remembered for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import Counter, OrderedDict, defaultdict
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import grpc
+
+from skytorch_server.session.spec import SessionSpec
+from skytorch_wire import sessions_pb2
+
+from .child_process import ChildError
+from .refusal import Refusal
+from .session import Session
+from .watchers import Watchers
+from .worker_process import WorkerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from .forkserver import ForkServer
+
+_log = logging.getLogger(__name__)
+
+#: The name of the session that a principal's calls without a session id share.
+DEFAULT_NAME = "default"
+
+LEASE_RANGE = (1.0, 24 * 3600.0)
+# Ended sessions stay known, so that a client that comes back learns why.
+_REMEMBERED_SECONDS = 3600.0
+_REMEMBERED = 256
+
+_CLOSED = sessions_pb2.SESSION_STATE_CLOSED
+_EXPIRED = sessions_pb2.SESSION_STATE_EXPIRED
+_CRASHED = sessions_pb2.SESSION_STATE_CRASHED
+
+
+class Sessions:
+    """All sessions, by id. Methods that take a principal know only that principal's own."""
+
+    def __init__(
+        self, fork_server: ForkServer, folder: Path, *, boot_id: str, chunk_bytes: int, lease: float, limit: int
+    ) -> None:
+        """`folder` is ours alone (0700); `lease` is what a session gets that asks for none, in seconds."""
+        self.boot_id = boot_id
+        self.watchers = Watchers()
+        self._fork_server = fork_server
+        self._folder = folder
+        self._chunk_bytes = chunk_bytes
+        self._lease = lease
+        self._limit = limit
+        self._active: dict[str, Session] = {}
+        self._ended: OrderedDict[str, tuple[float, Session]] = OrderedDict()
+        self._starting = 0
+        self._defaults: dict[str, Session] = {}
+        self._default_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._calls: Counter[str] = Counter()
+        self._ends: dict[str, asyncio.Task[None]] = {}
+        self._closing = False
+
+    def __len__(self) -> int:
+        """How many are active or about to be."""
+        return len(self._active) + self._starting
+
+    def active(self, principal: str | None = None) -> list[Session]:
+        """The active sessions of `principal`, or of everybody."""
+        return [session for session in self._active.values() if principal in {None, session.principal}]
+
+    def ended(self, principal: str) -> list[Session]:
+        """The sessions of `principal` that ended and are still remembered."""
+        self._forget_old()
+        return [session for _, session in self._ended.values() if session.principal == principal]
+
+    def find(self, session_id: str, principal: str) -> Session:
+        """The session, active or ended.
+
+        Raises:
+            Refusal: NOT_FOUND; somebody else's session is answered alike.
+        """
+        self._forget_old()
+        session = self._active.get(session_id) or self._ended.get(session_id, (0.0, None))[1]
+        if session is None or session.principal != principal:
+            raise Refusal(grpc.StatusCode.NOT_FOUND, f"there is no session {session_id!r} here")
+        return session
+
+    def find_active(self, session_id: str, principal: str) -> Session:
+        """The session, which must be active.
+
+        Raises:
+            Refusal: NOT_FOUND, with the reason for which it ended.
+        """
+        session = self.find(session_id, principal)
+        if not session.active:
+            raise Refusal(grpc.StatusCode.NOT_FOUND, f"session {session_id} has ended: {session.reason}")
+        return session
+
+    async def create(self, principal: str, name: str, labels: Mapping[str, str], lease: float = 0.0) -> Session:
+        """Starts a session's process and waits until it serves. `lease` in seconds, 0: the server's default.
+
+        Raises:
+            Refusal: RESOURCE_EXHAUSTED at the limit, UNAVAILABLE when the process can't start or the server ends.
+        """
+        if len(self) >= self._limit:
+            raise Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, f"this server is at its limit of {self._limit} sessions")
+        self._starting += 1
+        start = asyncio.create_task(self._start(principal, name, dict(labels), lease or self._lease))
+        try:
+            return await asyncio.shield(start)
+        except asyncio.CancelledError:
+            # The caller went away, and nobody will ever know the new session's secret.
+            start.add_done_callback(self._abandon)
+            raise
+
+    async def _start(self, principal: str, name: str, labels: dict[str, str], lease: float) -> Session:
+        session_id = secrets.token_hex(8)
+        spec = SessionSpec(
+            session_id=session_id,
+            attach_secret=secrets.token_bytes(32),
+            boot_id=self.boot_id,
+            folder=self._folder / session_id,
+            chunk_bytes=self._chunk_bytes,
+            log_level=logging.getLogger().getEffectiveLevel(),
+        )
+        try:
+            if self._closing:
+                raise Refusal(grpc.StatusCode.UNAVAILABLE, "the server is shutting down")
+            worker = await WorkerProcess.start(self._fork_server, spec)
+            if self._closing:
+                await worker.end()
+                raise Refusal(grpc.StatusCode.UNAVAILABLE, "the server is shutting down")
+        except ChildError as error:
+            raise Refusal(grpc.StatusCode.UNAVAILABLE, f"the session can't start: {error}") from error
+        finally:
+            self._starting -= 1
+        lease = min(max(lease, LEASE_RANGE[0]), LEASE_RANGE[1])
+        session = Session(session_id, name, principal, lease, labels, worker)
+        self._active[session_id] = session
+        worker.ended.add_done_callback(lambda ended: self._begin_end(session, _CRASHED, ended.result()))
+        self._watch_lease(session)
+        _log.info("session %s of %s: process %d", session_id, principal, worker.pid)
+        self.watchers.tell(sessions_pb2.SessionEvent.CREATED, session)
+        return session
+
+    def _abandon(self, start: asyncio.Task[Session]) -> None:
+        if not start.cancelled() and start.exception() is None:
+            self._begin_end(start.result(), _CLOSED, "its creator went away")
+
+    async def default_of(self, principal: str) -> Session:
+        """The session of the calls of `principal` that name none; made where there is none.
+
+        Raises:
+            Refusal: as :meth:`create`.
+        """
+        async with self._default_locks[principal]:
+            session = self._defaults.get(principal)
+            if session is None or not session.active:
+                session = await self.create(principal, DEFAULT_NAME, {})
+                self._defaults[principal] = session
+            return session
+
+    def is_default(self, session: Session) -> bool:
+        """Whether calls without a session id made it."""
+        return self._defaults.get(session.principal) is session
+
+    @contextmanager
+    def in_use(self, session: Session) -> Iterator[None]:
+        """Keeps the lease of a session that has no kernel behind it while a call uses it."""
+        self._calls[session.session_id] += 1
+        try:
+            yield
+        finally:
+            self._calls[session.session_id] -= 1
+            session.renew()
+
+    def keep_alive(self, session: Session) -> None:
+        """Renews the lease of an active session."""
+        session.renew()
+        self.watchers.tell(sessions_pb2.SessionEvent.CHANGED, session)
+
+    async def close(self, session: Session) -> None:
+        """Ends a session for its owner; returns when its process is gone."""
+        self._begin_end(session, _CLOSED, "closed by its owner")
+        await self._ends_of([session])
+
+    async def close_all(self, reason: str) -> None:
+        """Ends every session and takes no more; bounded, because each worker's end is."""
+        self._closing = True
+        sessions = self.active()
+        for session in sessions:
+            self._begin_end(session, _CLOSED, reason)
+        await self._ends_of(sessions)
+
+    async def _ends_of(self, sessions: list[Session]) -> None:
+        ends = [self._ends[session.session_id] for session in sessions if session.session_id in self._ends]
+        if ends:
+            await asyncio.wait(ends)
+
+    def _begin_end(self, session: Session, state: sessions_pb2.SessionState, reason: str) -> None:
+        if self._active.pop(session.session_id, None) is None:
+            return
+        session.state = state
+        session.reason = reason
+        level = logging.WARNING if state == _CRASHED else logging.INFO
+        _log.log(level, "session %s of %s ended: %s", session.session_id, session.principal, reason)
+        self._ended[session.session_id] = (time.time(), session)
+        session.ended.set()
+        end = asyncio.create_task(session.worker.end())
+        self._ends[session.session_id] = end
+        end.add_done_callback(lambda _: self._ends.pop(session.session_id))
+        self._calls.pop(session.session_id, None)
+        self.watchers.tell(sessions_pb2.SessionEvent.ENDED, session)
+
+    def _watch_lease(self, session: Session) -> None:
+        if not session.active:
+            return
+        if self._calls[session.session_id]:
+            session.renew()
+        if session.lease_left <= 0:
+            self._begin_end(session, _EXPIRED, f"no heartbeat for {session.lease_seconds:g} s")
+        else:
+            asyncio.get_running_loop().call_later(session.lease_left, self._watch_lease, session)
+
+    def _forget_old(self) -> None:
+        while self._ended:
+            ended, _ = next(iter(self._ended.values()))
+            if len(self._ended) <= _REMEMBERED and ended > time.time() - _REMEMBERED_SECONDS:
+                return
+            self._ended.popitem(last=False)

@@ -1,0 +1,50 @@
+"""What a server accepts and prefers, and how it says so."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from skytorch_wire import PROTOCOL_VERSION, __version__, service_pb2
+
+#: The largest gRPC message that a server accepts, in bytes. Larger payloads travel in chunks.
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+
+#: The preferred payload of one frame of bulk data, in bytes.
+CHUNK_BYTES = 1024 * 1024
+CHUNK_BYTES_RANGE = (4 * 1024, 32 * 1024 * 1024)
+
+#: Between the front, the workers and their clients. Pings every few seconds are how a client notices a dead link.
+CHANNEL_OPTIONS: list[tuple[str, int]] = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # Two servers on one port would share its clients at random; the second one must fail instead.
+    ("grpc.so_reuseport", 0),
+]
+
+
+def capabilities(chunk_bytes: int) -> service_pb2.Capabilities:
+    """What this server can do. Reads torch's version without importing torch."""
+    try:
+        torch_version = version("torch")
+    except PackageNotFoundError:
+        torch_version = ""
+    return service_pb2.Capabilities(
+        protocol_version=PROTOCOL_VERSION,
+        package_version=__version__,
+        torch_version=torch_version,
+        compressions=[service_pb2.COMPRESSION_NONE],
+        max_message_bytes=MAX_MESSAGE_BYTES,
+        chunk_bytes=chunk_bytes,
+    )
+
+
+def version_mismatch(theirs: int) -> str | None:
+    """One line that says what is wrong when a client of protocol version `theirs` can't be served."""
+    if theirs == PROTOCOL_VERSION:
+        return None
+    return (
+        f"the client speaks protocol version {theirs}, this server (skytorch {__version__}) speaks version "
+        f"{PROTOCOL_VERSION}: install the same jupyter-skytorch on both ends"
+    )

@@ -1,0 +1,1 @@
+"""A session: one process with its own tensors, random state and torch settings."""

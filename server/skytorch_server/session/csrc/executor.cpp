@@ -1,0 +1,234 @@
+#include "executor.h"
+
+#include <ATen/core/grad_mode.h>
+#include <c10/core/InferenceMode.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <chrono>
+
+namespace skytorch {
+
+using wire::Malformed;
+using wire::Reader;
+using wire::Writer;
+
+namespace {
+
+constexpr uint64_t kOutboxLimit = 16u << 20;
+constexpr uint64_t kAcknowledgeEvery = 5'000'000;  // ns; a reply acknowledges too
+
+// Field numbers of StreamRequest and StreamResponse in service.proto.
+enum RequestField : uint32_t { kRequestAttach = 1, kFirstSequence = 2, kRepliesReceived = 3, kRequestEpoch = 4, kRecords = 5 };
+enum ResponseField : uint32_t { kExecuted = 2, kBusy = 3, kReplies = 5 };
+
+uint64_t now() {
+  return static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count());
+}
+
+}  // namespace
+
+Executor::Executor(size_t chunk_bytes) : interpreter_(chunk_bytes), event_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
+
+Executor::~Executor() {
+  close();
+  ::close(event_);
+}
+
+void Executor::submit(PyObject* message, int route) {
+  Py_INCREF(message);
+  std::lock_guard lock(mutex_);
+  if (!thread_.joinable() && !closing_) thread_ = std::thread([this] { run(); });
+  queue_.push_back({message, route});
+  pending_bytes_ += static_cast<uint64_t>(PyBytes_GET_SIZE(message));
+  work_.notify_one();
+}
+
+PyObject* Executor::collect() {
+  uint64_t count;
+  if (::read(event_, &count, sizeof count) < 0) count = 0;  // spurious: there may be something all the same
+  std::deque<Item> items;
+  std::vector<PyObject*> finished;
+  {
+    std::lock_guard lock(mutex_);
+    items.swap(outbox_);
+    finished.swap(finished_);
+    outbox_bytes_ = 0;
+    room_.notify_one();
+  }
+  for (PyObject* message : finished) Py_DECREF(message);
+  PyObject* list = PyList_New(static_cast<Py_ssize_t>(items.size()));
+  for (size_t i = 0; list && i < items.size(); ++i) {
+    Item& item = items[i];
+    PyObject* bytes = item.bytes ? item.bytes : PyBytes_FromStringAndSize(item.text.data(), static_cast<Py_ssize_t>(item.text.size()));
+    PyObject* entry = bytes ? Py_BuildValue("iiN", item.route, static_cast<int>(item.kind), bytes) : nullptr;
+    if (!entry) Py_CLEAR(list);
+    else PyList_SET_ITEM(list, static_cast<Py_ssize_t>(i), entry);
+  }
+  return list;
+}
+
+void Executor::close() {
+  {
+    std::lock_guard lock(mutex_);
+    closing_ = true;
+    work_.notify_all();
+    room_.notify_all();
+  }
+  if (!thread_.joinable()) return;
+  Py_BEGIN_ALLOW_THREADS
+  thread_.join();
+  Py_END_ALLOW_THREADS
+  for (const auto& submission : queue_) Py_DECREF(submission.message);
+  queue_.clear();
+}
+
+uint64_t Executor::pending_bytes() {
+  std::lock_guard lock(mutex_);
+  return pending_bytes_;
+}
+
+uint64_t Executor::outbox_bytes() {
+  std::lock_guard lock(mutex_);
+  return outbox_bytes_;
+}
+
+Executor::Stats Executor::stats() const {
+  const auto& counters = interpreter_.counters();
+  return {counters.operations.load(), bytes_received_.load(), bytes_sent_.load(), counters.storages.load(), counters.storage_bytes.load(), busy_.load(), executed_.load()};
+}
+
+void Executor::run() {
+  // Autograd is the client's: here it would only cost.
+  c10::InferenceMode inference;
+  std::unique_lock lock(mutex_);
+  while (true) {
+    work_.wait(lock, [&] { return closing_ || !queue_.empty(); });
+    if (closing_) return;
+    Submission submission = queue_.front();
+    queue_.pop_front();
+    last_in_queue_ = queue_.empty();
+    lock.unlock();
+    execute(submission);
+    lock.lock();
+    pending_bytes_ -= static_cast<uint64_t>(PyBytes_GET_SIZE(submission.message));
+    finished_.push_back(submission.message);
+  }
+}
+
+void Executor::execute(const Submission& submission) {
+  route_ = submission.route;
+  Reader message(PyBytes_AS_STRING(submission.message), static_cast<size_t>(PyBytes_GET_SIZE(submission.message)));
+  bytes_received_.fetch_add(message.left(), std::memory_order_relaxed);
+  frame_started_ = now();
+  try {
+    if (route_ == 0) {
+      execute_frame(message);
+    } else {
+      execute_records(message, 0);
+      interpreter_.flush(*this);
+    }
+    put({route_, Outgoing::kDone, {}, nullptr});
+  } catch (const Malformed& error) {
+    put({route_, Outgoing::kMalformed, error.what(), nullptr});
+  } catch (const std::exception& error) {
+    // Not an op's own failure (those are replies), so what the session holds can no longer be vouched for.
+    put({route_, Outgoing::kMalformed, std::string("the server could not go on: ") + error.what(), nullptr});
+  }
+}
+
+void Executor::execute_frame(Reader message) {
+  uint64_t first = 0;
+  std::string_view records;
+  while (!message.done()) {
+    auto field = wire::read_envelope_field(message);
+    if (field.number == kFirstSequence) first = field.value;
+    else if (field.number == kRecords) records = field.bytes;
+    else if (field.number == kRequestAttach) throw Malformed("a stream is attached once, by its first message");
+  }
+  uint64_t expected = executed_.load(std::memory_order_relaxed) + 1;
+  if (first != expected) throw Malformed("record " + std::to_string(first) + " came where " + std::to_string(expected) + " was due");
+  execute_records(Reader(records.data(), records.size()), first);
+  acknowledge(true);
+}
+
+void Executor::execute_records(Reader records, uint64_t sequence) {
+  waited_ = 0;
+  uint64_t busy_before = busy_.load(std::memory_order_relaxed);
+  while (!records.done()) {
+    interpreter_.step(records, sequence, *this);
+    busy_.store(busy_before + now() - frame_started_ - waited_, std::memory_order_relaxed);
+    if (sequence) executed_.store(sequence++, std::memory_order_relaxed);
+    acknowledge(false);
+  }
+}
+
+// Sends what there is to say. Replies go out at once; a mere acknowledgement when nothing else is to be done, or when
+// the client hasn't heard for a while.
+void Executor::acknowledge(bool end_of_frame) {
+  if (interpreter_.has_replies()) return interpreter_.flush(*this);
+  if (route_ != 0 || executed_.load(std::memory_order_relaxed) == acknowledged_) return;
+  bool idle = end_of_frame && last_in_queue_;
+  if (idle || now() - acknowledged_at_ > kAcknowledgeEvery) small(Writer());
+}
+
+wire::Writer Executor::envelope() const {
+  Writer out;
+  wire::envelope_varint(out, kExecuted, executed_.load(std::memory_order_relaxed));
+  wire::envelope_varint(out, kBusy, busy_.load(std::memory_order_relaxed));
+  return out;
+}
+
+void Executor::small(const Writer& replies) {
+  if (route_ != 0) return put({route_, Outgoing::kMessage, replies.bytes(), nullptr});
+  Writer message = envelope();
+  if (!replies.empty()) {
+    wire::envelope_bytes_header(message, kReplies, replies.size());
+    message.raw(replies.bytes().data(), replies.size());
+  }
+  acknowledged_ = executed_.load(std::memory_order_relaxed);
+  acknowledged_at_ = now();
+  put({route_, Outgoing::kMessage, message.take(), nullptr});
+}
+
+void Executor::bulk(const Writer& head, const void* data, size_t size) {
+  Writer prefix;
+  if (route_ == 0) {
+    prefix = envelope();
+    wire::envelope_bytes_header(prefix, kReplies, head.size() + size);
+  }
+  prefix.raw(head.bytes().data(), head.size());
+  {
+    // The client reads slower than we make: wait, so that memory stays bounded.
+    uint64_t began = now();
+    std::unique_lock lock(mutex_);
+    room_.wait(lock, [&] { return closing_ || outbox_bytes_ < kOutboxLimit; });
+    waited_ += now() - began;
+    if (closing_) return;
+  }
+  PyGILState_STATE gil = PyGILState_Ensure();
+  PyObject* bytes = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(prefix.size() + size));
+  if (!bytes) PyErr_Clear();
+  PyGILState_Release(gil);
+  if (!bytes) throw std::bad_alloc();
+  char* target = PyBytes_AS_STRING(bytes);
+  std::memcpy(target, prefix.bytes().data(), prefix.size());
+  std::memcpy(target + prefix.size(), data, size);
+  put({route_, Outgoing::kMessage, {}, bytes});
+}
+
+void Executor::put(Item item) {
+  uint64_t size = item.bytes ? static_cast<uint64_t>(PyBytes_GET_SIZE(item.bytes)) : item.text.size();
+  bytes_sent_.fetch_add(size, std::memory_order_relaxed);
+  {
+    std::lock_guard lock(mutex_);
+    outbox_.push_back(std::move(item));
+    outbox_bytes_ += size;
+    if (outbox_.size() > 1) return;  // somebody was told already, and hasn't collected yet
+  }
+  uint64_t one = 1;
+  if (::write(event_, &one, sizeof one) < 0) return;  // full: it is readable then
+}
+
+}  // namespace skytorch

@@ -1,0 +1,43 @@
+// What went wrong in an op, as it travels.
+#pragma once
+
+#include <c10/util/Exception.h>
+#include <skytorch_wire/format.h>
+
+#include <new>
+#include <string>
+
+namespace skytorch {
+
+struct Failure {
+  wire::ErrorKind kind;
+  std::string message;
+};
+
+// Classifies the exception being handled by the type that PyTorch would raise for it.
+inline Failure current_failure() {
+  using wire::ErrorKind;
+  try {
+    throw;
+  } catch (const c10::IndexError& error) {
+    return {ErrorKind::kIndex, error.what_without_backtrace()};
+  } catch (const c10::ValueError& error) {
+    return {ErrorKind::kValue, error.what_without_backtrace()};
+  } catch (const c10::TypeError& error) {
+    return {ErrorKind::kType, error.what_without_backtrace()};
+  } catch (const c10::NotImplementedError& error) {
+    return {ErrorKind::kNotImplemented, error.what_without_backtrace()};
+  } catch (const c10::OutOfMemoryError& error) {
+    return {ErrorKind::kOutOfMemory, error.what_without_backtrace()};
+  } catch (const c10::LinAlgError& error) {
+    return {ErrorKind::kLinAlg, error.what_without_backtrace()};
+  } catch (const c10::Error& error) {
+    return {ErrorKind::kRuntime, error.what_without_backtrace()};
+  } catch (const std::bad_alloc&) {
+    return {ErrorKind::kOutOfMemory, "the server is out of memory"};
+  } catch (const std::exception& error) {
+    return {ErrorKind::kRuntime, error.what()};
+  }
+}
+
+}  // namespace skytorch

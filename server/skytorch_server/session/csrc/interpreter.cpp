@@ -1,0 +1,392 @@
+#include "interpreter.h"
+
+#include <ATen/Context.h>
+#include <ATen/EmptyTensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_strided.h>
+#include <ATen/ops/from_blob.h>
+
+namespace skytorch {
+
+using c10::IValue;
+using wire::Malformed;
+using wire::Output;
+using wire::Reader;
+using wire::Record;
+using wire::Reply;
+using wire::Value;
+
+namespace {
+
+constexpr size_t kMaxReported = 256;
+// Stands for a record that isn't the stream's, where poison names its cause.
+constexpr uint64_t kUnaryOrigin = uint64_t{1} << 63;
+
+wire::Layout bytes_layout(int64_t offset, int64_t size) {
+  wire::Layout layout;
+  layout.dtype = static_cast<uint8_t>(c10::kByte);
+  layout.dims = 1;
+  layout.offset = offset;
+  layout.sizes[0] = size;
+  layout.strides[0] = 1;
+  return layout;
+}
+
+// A stand-in for memory that could not be had, so that later records still find the storage's shape.
+at::Tensor placeholder(const wire::Layout& layout) {
+  return at::empty_strided(c10::IntArrayRef(layout.sizes.data(), layout.dims), c10::IntArrayRef(layout.strides.data(), layout.dims),
+                           at::TensorOptions().dtype(Store::dtype(layout.dtype)).device(c10::kMeta));
+}
+
+}  // namespace
+
+void Interpreter::step(Reader& in, uint64_t sequence, ReplyPort& port) {
+  sequence_ = sequence;
+  origin_ = sequence ? sequence : kUnaryOrigin;
+  switch (static_cast<Record>(in.byte())) {
+    case Record::kDefineOp: define_op(in); break;
+    case Record::kDefineDevice: {
+      uint64_t slot = in.bounded(255, "a device slot");
+      std::string_view type = in.text(wire::kMaxNameBytes);
+      devices_.define(slot, type, in.nonnegative());
+      break;
+    }
+    case Record::kMark:
+      line_ = in.zigzag();
+      cell_ = in.zigzag();
+      break;
+    case Record::kOp: op(in, false, port); break;
+    case Record::kAsk: op(in, true, port); break;
+    case Record::kAllocate: allocate_record(in, false); break;
+    case Record::kEnsure: allocate_record(in, true); break;
+    case Record::kFree: store_.erase(in.varint()); break;
+    case Record::kWrite: write(in); break;
+    case Record::kResize: {
+      uint64_t id = in.varint();
+      store_.resize(id, in.nonnegative());
+      break;
+    }
+    case Record::kRead: read(in, port); break;
+    case Record::kSync:
+      devices_.synchronize();
+      replies_.tag(Reply::kDone);
+      replies_.varint(sequence_);
+      break;
+    case Record::kSeed: {
+      uint64_t id = in.varint();
+      auto generator = generators_.get(id, devices_.at(in.varint()));
+      generator.set_current_seed(in.varint());
+      break;
+    }
+    case Record::kGetState: get_state(in, port); break;
+    case Record::kSetState: {
+      uint64_t id = in.varint();
+      auto generator = generators_.get(id, devices_.at(in.varint()));
+      std::string_view state = in.text(wire::kMaxGeneratorStateBytes);
+      at::Tensor bytes(at::detail::empty_cpu({static_cast<int64_t>(state.size())}, c10::kByte));
+      if (!state.empty()) std::memcpy(bytes.mutable_data_ptr(), state.data(), state.size());
+      try {
+        generator.set_state(bytes);
+      } catch (...) {
+        fail(current_failure(), false);
+      }
+      break;
+    }
+    case Record::kFreeGenerator: generators_.erase(in.varint()); break;
+    default: throw Malformed("a record of an unknown kind");
+  }
+  counters_.storages.store(store_.size(), std::memory_order_relaxed);
+  counters_.storage_bytes.store(store_.bytes(), std::memory_order_relaxed);
+}
+
+void Interpreter::flush(ReplyPort& port) {
+  if (replies_.empty()) return;
+  port.small(replies_);
+  replies_.clear();
+}
+
+void Interpreter::cancel(uint64_t first, uint64_t last) {
+  cancel_last_.store(0);
+  cancel_first_.store(first);
+  cancel_last_.store(last);
+}
+
+bool Interpreter::cancelled() const {
+  return sequence_ && sequence_ <= cancel_last_.load(std::memory_order_relaxed) &&
+         sequence_ >= cancel_first_.load(std::memory_order_relaxed);
+}
+
+void Interpreter::define_op(Reader& in) {
+  uint64_t index = in.bounded(wire::kMaxOpIndex, "an op's number");
+  if (index == 0) throw Malformed("ops are numbered from 1");
+  std::string_view name = in.text(wire::kMaxNameBytes);
+  operators_.define(index, name, in.fixed64());
+}
+
+void Interpreter::op(Reader& in, bool ask, ReplyPort& port) {
+  uint64_t index = in.varint();
+  Operator& op = index ? operators_.at(index) : operators_.find(in.text(wire::kMaxNameBytes));
+  current_ = &op;
+  stack_.clear();
+  touched_.clear();
+  poison_ = 0;
+  values_.arguments(in, op, stack_, touched_);
+
+  bool failed = false;
+  Failure failure{};
+  for (const auto& item : touched_.items) {
+    bool needed = item.access != Access::kOverwrite || !item.whole || item.entry->home.is_meta();
+    if (needed && item.entry->poisoned_by) poison_ = item.entry->poisoned_by;
+  }
+  if (poison_) {
+    failed = true;
+  } else if (cancelled()) {
+    failure = {wire::ErrorKind::kCancelled, "cancelled by an interrupt"};
+    failed = true;
+    poison_ = origin_;
+  } else {
+    try {
+      call(op);
+    } catch (...) {
+      failure = current_failure();
+      failed = true;
+      poison_ = origin_;
+    }
+  }
+
+  uint64_t outputs = in.count();
+  if (!failed && outputs > stack_.size()) throw Malformed("op " + op.name + " returns less than the record names");
+  if (ask && !failed) {
+    answer_.clear();
+    answer_.varint(outputs);
+  }
+  for (uint64_t i = 0; i < outputs; ++i) {
+    try {
+      bind(in, failed ? nullptr : &stack_[i], ask);
+    } catch (const Malformed&) {
+      throw;
+    } catch (...) {
+      failure = current_failure();
+      failed = true;
+      poison_ = origin_;
+    }
+  }
+  stack_.clear();
+  counters_.operations.fetch_add(1, std::memory_order_relaxed);
+
+  if (failed) {
+    bool is_new = poison_ == origin_;
+    bool cancelled_only = is_new && failure.kind == wire::ErrorKind::kCancelled;
+    for (const auto& item : touched_.items)
+      // An interrupted update leaves the last executed value; only what was never written can't be read.
+      if (item.access != Access::kRead && (!cancelled_only || item.fresh)) item.entry->poisoned_by = poison_;
+    if (is_new)
+      fail(failure, ask);
+    else if (ask)
+      error(sequence_, poison_);
+  } else {
+    for (const auto& item : touched_.items)
+      if (item.access == Access::kOverwrite && item.whole) item.entry->poisoned_by = 0;
+    if (ask) {
+      replies_.tag(Reply::kValues);
+      replies_.varint(sequence_);
+      replies_.raw(answer_.bytes().data(), answer_.size());
+    }
+  }
+}
+
+void Interpreter::call(Operator& op) {
+  if (!op.handle) C10_THROW_ERROR(NotImplementedError, op.refusal);
+  op.handle->callBoxed(&stack_);
+  // out= resizes what doesn't fit; the client has told its user another shape, and names the tensor by it.
+  for (const auto& item : touched_.items)
+    if (item.access == Access::kOverwrite && item.home && item.entry->home.sizes() != item.sizes) {
+      auto found = item.entry->home.sizes().vec();
+      item.entry->home = at::empty(item.sizes, item.entry->home.options().device(c10::kMeta));
+      TORCH_CHECK(false, op.name, " writes a result of shape ", found, " to an output of shape ", item.sizes);
+    }
+}
+
+void Interpreter::bind(Reader& in, const IValue* result, bool ask) {
+  switch (static_cast<Output>(in.byte())) {
+    case Output::kSkip:
+      if (ask && result) answer(*result, 0);
+      return;
+    case Output::kTensor: {
+      uint64_t id = in.varint();
+      in.layout(layout_);
+      if (!result) return bind_poisoned(id, &layout_);
+      return bind_tensor(id, &layout_, result->isTensor() ? result->toTensor() : at::Tensor());
+    }
+    case Output::kAsked: {
+      uint64_t id = in.varint();
+      if (!result || !result->isTensor() || !result->toTensor().defined()) {
+        bind_poisoned(id, nullptr);
+        if (result) answer(*result, 0);
+        return;
+      }
+      bind_tensor(id, nullptr, result->toTensor());
+      return answer(store_.at(id).home, id);
+    }
+    case Output::kList: {
+      uint64_t n = in.count();
+      bool fits = result && result->isTensorList() && result->toTensorList().size() == n;
+      std::vector<IValue> items;
+      if (fits)
+        for (const at::Tensor& item : result->toTensorVector()) items.emplace_back(item);
+      for (uint64_t i = 0; i < n; ++i) bind(in, fits ? &items[i] : nullptr, ask);
+      TORCH_CHECK(fits || !result, current_->name, " returned another number of tensors than the client expects");
+      return;
+    }
+    default: throw Malformed("an output of an unknown kind");
+  }
+}
+
+void Interpreter::bind_tensor(uint64_t id, const wire::Layout* layout, const at::Tensor& result) {
+  at::Tensor tensor = result;
+  if (!layout) {
+    if (tensor.storage().use_count() > 1 || tensor.storage_offset() || !tensor.is_non_overlapping_and_dense()) tensor = tensor.clone();
+    store_.put(id, std::move(tensor));
+    return;
+  }
+  c10::IntArrayRef sizes(layout->sizes.data(), layout->dims), strides(layout->strides.data(), layout->dims);
+  auto type = Store::dtype(layout->dtype);
+  if (!tensor.defined() || tensor.sizes() != sizes || tensor.scalar_type() != type) {
+    bind_poisoned(id, layout);
+    TORCH_CHECK(false, current_->name, " returned ", tensor.defined() ? c10::str(tensor.scalar_type(), tensor.sizes()) : "nothing",
+                " on the server, where the client expects ", type, sizes);
+  }
+  // The layout that the user was told is the layout that is delivered; and no two storages share memory.
+  bool same_layout = tensor.strides() == strides || tensor.numel() <= 1;
+  if (!same_layout || tensor.storage().use_count() > 1 || tensor.storage_offset()) {
+    at::Tensor copy = at::empty_strided(sizes, strides, tensor.options());
+    copy.copy_(tensor);
+    tensor = std::move(copy);
+  }
+  if (tensor.strides() != strides) tensor.unsafeGetTensorImpl()->set_sizes_and_strides(sizes, strides);
+  store_.put(id, std::move(tensor));
+}
+
+void Interpreter::bind_poisoned(uint64_t id, const wire::Layout* layout) {
+  wire::Layout none = bytes_layout(0, 0);
+  store_.put(id, placeholder(layout ? *layout : none)).poisoned_by = poison_ ? poison_ : origin_;
+}
+
+void Interpreter::answer(const IValue& value, uint64_t id) {
+  if (value.isBool()) {
+    answer_.tag(value.toBool() ? Value::kTrue : Value::kFalse);
+  } else if (value.isInt()) {
+    answer_.tag(Value::kInt);
+    answer_.zigzag(value.toInt());
+  } else if (value.isDouble()) {
+    answer_.tag(Value::kDouble);
+    answer_.real(value.toDouble());
+  } else if (value.isComplexDouble()) {
+    auto number = value.toComplexDouble();
+    answer_.tag(Value::kComplex);
+    answer_.real(number.real());
+    answer_.real(number.imag());
+  } else if (id) {
+    const at::Tensor& tensor = value.toTensor();
+    answer_.tag(Value::kTensorView);
+    answer_.varint(id);
+    answer_.layout(static_cast<uint8_t>(tensor.scalar_type()), tensor.sizes(), tensor.strides(), tensor.is_contiguous(), 0);
+    answer_.varint(tensor.storage().nbytes());
+  } else {
+    answer_.tag(Value::kNone);
+  }
+}
+
+void Interpreter::allocate_record(Reader& in, bool unless_known) {
+  uint64_t id = in.varint();
+  c10::Device device = devices_.at(in.varint());
+  uint64_t bytes = in.varint();
+  in.layout(layout_);
+  current_ = nullptr;
+  if (unless_known && store_.contains(id)) return;
+  try {
+    store_.put(id, allocate(layout_, bytes, device));
+  } catch (const Malformed&) {
+    throw;
+  } catch (...) {
+    store_.put(id, placeholder(layout_)).poisoned_by = origin_;
+    fail(current_failure(), false);
+  }
+}
+
+void Interpreter::write(Reader& in) {
+  uint64_t id = in.varint();
+  int64_t offset = in.nonnegative();
+  std::string_view bytes = in.data();
+  Entry& entry = store_.at(id);
+  at::Tensor target = Store::view(entry, bytes_layout(offset, static_cast<int64_t>(bytes.size())));
+  if (target.is_meta() || bytes.empty()) return;
+  if (target.is_cpu())
+    std::memcpy(target.mutable_data_ptr(), bytes.data(), bytes.size());
+  else
+    target.copy_(at::from_blob(const_cast<char*>(bytes.data()), {static_cast<int64_t>(bytes.size())}, at::kByte));
+  if (bytes.size() == entry.home.storage().nbytes()) entry.poisoned_by = 0;
+}
+
+void Interpreter::read(Reader& in, ReplyPort& port) {
+  touched_.clear();
+  current_ = nullptr;
+  at::Tensor tensor = values_.tensor(in, touched_);
+  uint64_t poison = touched_.items.empty() ? 0 : touched_.items[0].entry->poisoned_by;
+  if (poison) return error(sequence_, poison);
+  try {
+    tensor = tensor.cpu().contiguous();
+  } catch (...) {
+    return fail(current_failure(), true);
+  }
+  data(tensor.const_data_ptr(), tensor.nbytes(), port);
+}
+
+void Interpreter::get_state(Reader& in, ReplyPort& port) {
+  uint64_t id = in.varint();
+  at::Tensor state = generators_.get(id, devices_.at(in.varint())).get_state();
+  data(state.const_data_ptr(), state.nbytes(), port);
+}
+
+void Interpreter::data(const void* bytes, uint64_t size, ReplyPort& port) {
+  const char* at = static_cast<const char*>(bytes);
+  uint64_t offset = 0;
+  do {
+    uint64_t chunk = std::min<uint64_t>(size - offset, chunk_bytes_);
+    replies_.tag(Reply::kData);
+    replies_.varint(sequence_);
+    replies_.varint(offset);
+    replies_.varint(size);
+    replies_.varint(chunk);
+    if (chunk <= (16u << 10)) {
+      replies_.raw(at + offset, chunk);
+    } else {
+      port.bulk(replies_, at + offset, chunk);
+      replies_.clear();
+    }
+    offset += chunk;
+  } while (offset < size);
+}
+
+void Interpreter::fail(const Failure& failure, bool asked) {
+  if (reported_.size() >= kMaxReported) reported_.erase(reported_.begin());
+  reported_[origin_] = {failure, current_ ? current_->name : "", line_, cell_};
+  error(asked ? sequence_ : 0, origin_);
+}
+
+void Interpreter::error(uint64_t answers, uint64_t origin) {
+  auto found = reported_.find(origin);
+  static const Reported forgotten{{wire::ErrorKind::kRuntime, "an earlier op on this tensor failed"}, "", 0, 0};
+  const Reported& report = found == reported_.end() ? forgotten : found->second;
+  if (report.failure.kind == wire::ErrorKind::kCancelled && !answers) return;  // the user knows: it was their interrupt
+  replies_.tag(Reply::kError);
+  replies_.varint(answers);
+  replies_.varint(origin);
+  replies_.tag(report.failure.kind);
+  replies_.text(report.op);
+  replies_.zigzag(report.line);
+  replies_.zigzag(report.cell);
+  replies_.text(std::string_view(report.failure.message).substr(0, wire::kMaxTextBytes));
+}
+
+}  // namespace skytorch

@@ -1,0 +1,93 @@
+// Executes records, one after the other, on the session's storages. Knows nothing of threads, Python or gRPC.
+#pragma once
+
+#include <skytorch_wire/reader.h>
+#include <skytorch_wire/writer.h>
+
+#include <atomic>
+#include <functional>
+
+#include "failure.h"
+#include "operators.h"
+#include "store.h"
+#include "values.h"
+
+namespace skytorch {
+
+// Where replies go. Called from the interpreter's thread.
+class ReplyPort {
+ public:
+  virtual ~ReplyPort() = default;
+  virtual void small(const wire::Writer& replies) = 0;
+  // `head`, then `size` bytes at `data` (which live until this returns), as one message. May wait for room.
+  virtual void bulk(const wire::Writer& head, const void* data, size_t size) = 0;
+};
+
+struct Counters {
+  std::atomic<uint64_t> operations{0}, storages{0}, storage_bytes{0};
+};
+
+class Interpreter {
+ public:
+  explicit Interpreter(size_t chunk_bytes) : chunk_bytes_(chunk_bytes) {}
+
+  // Executes the next record of `in`. `sequence` is 0 for records that aren't the stream's. Throws wire::Malformed.
+  void step(wire::Reader& in, uint64_t sequence, ReplyPort& port);
+  // Sends the replies that are waiting.
+  void flush(ReplyPort& port);
+  bool has_replies() const { return !replies_.empty(); }
+
+  // Skips ops of the stream in [first, last] from now on. Called from any thread.
+  void cancel(uint64_t first, uint64_t last);
+  const Counters& counters() const { return counters_; }
+
+ private:
+  void define_op(wire::Reader& in);
+  void op(wire::Reader& in, bool ask, ReplyPort& port);
+  void bind(wire::Reader& in, const c10::IValue* result, bool ask);
+  void bind_tensor(uint64_t id, const wire::Layout* layout, const at::Tensor& result);
+  void bind_poisoned(uint64_t id, const wire::Layout* layout);
+  void answer(const c10::IValue& value, uint64_t id);
+  void allocate_record(wire::Reader& in, bool unless_known);
+  void write(wire::Reader& in);
+  void read(wire::Reader& in, ReplyPort& port);
+  void get_state(wire::Reader& in, ReplyPort& port);
+  void data(const void* bytes, uint64_t size, ReplyPort& port);
+
+  bool cancelled() const;
+  void call(Operator& op);
+  // Records that the current record failed, and tells the client: once for the failure itself, and, where the
+  // record asked for something, as the answer.
+  void fail(const Failure& failure, bool asked);
+  void error(uint64_t answers, uint64_t origin);
+
+  const size_t chunk_bytes_;
+  Store store_;
+  Devices devices_;
+  Generators generators_;
+  Operators operators_;
+  Values values_{store_, devices_, generators_};
+
+  uint64_t sequence_ = 0;
+  uint64_t origin_ = 0;  // names the current record where it fails
+  const Operator* current_ = nullptr;
+  int64_t line_ = 0, cell_ = 0;
+  std::vector<c10::IValue> stack_;
+  Touched touched_;
+  wire::Layout layout_;
+  wire::Writer replies_, answer_;
+
+  // What went wrong, by the record where it did; a bounded number of them.
+  struct Reported {
+    Failure failure;
+    std::string op;
+    int64_t line, cell;
+  };
+  std::unordered_map<uint64_t, Reported> reported_;
+  uint64_t poison_ = 0;  // of the current record
+
+  std::atomic<uint64_t> cancel_first_{1}, cancel_last_{0};
+  Counters counters_;
+};
+
+}  // namespace skytorch

@@ -1,0 +1,44 @@
+// The ops that a client may call: found in torch's dispatcher, checked against the policy and the client's schema.
+#pragma once
+
+#include <ATen/core/dispatch/Dispatcher.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace skytorch {
+
+// What an op does with one tensor argument.
+enum class Access : uint8_t { kRead, kUpdate, kOverwrite };
+
+struct Operator {
+  std::string name;
+  std::optional<c10::OperatorHandle> handle;
+  std::string refusal;  // why calling it is an error, for an op that this server can't run
+  struct Argument {
+    Access access;
+    uint32_t accepts;  // a bit for each wire::Value that the schema's type allows
+  };
+  std::vector<Argument> arguments;
+};
+
+class Operators {
+ public:
+  // Throws wire::Malformed for a name that is unknown or not allowed.
+  Operator& find(std::string_view name);
+  // Numbers an op for the stream. One that isn't known here, or has another schema here, is refused when it is called:
+  // a client of another torch version may go on with all others.
+  void define(uint64_t index, std::string_view name, uint64_t schema_hash);
+  Operator& at(uint64_t index);
+
+ private:
+  std::unordered_map<std::string, std::unique_ptr<Operator>> by_name_;
+  std::vector<Operator*> by_index_;
+  std::vector<std::unique_ptr<Operator>> refused_;
+};
+
+}  // namespace skytorch

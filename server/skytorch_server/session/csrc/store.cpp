@@ -1,0 +1,70 @@
+#include "store.h"
+
+#include <ATen/core/ATen_fwd.h>
+#include <ATen/ops/empty.h>
+
+namespace skytorch {
+
+using wire::Malformed;
+
+Entry& Store::at(uint64_t id) {
+  auto found = entries_.find(id);
+  if (found == entries_.end()) throw Malformed("storage " + std::to_string(id) + " is not in this session");
+  return found->second;
+}
+
+Entry& Store::put(uint64_t id, at::Tensor home) {
+  auto [place, fresh] = entries_.try_emplace(id);
+  if (!fresh) throw Malformed("storage " + std::to_string(id) + " exists already");
+  place->second.home = std::move(home);
+  count(place->second);
+  return place->second;
+}
+
+void Store::erase(uint64_t id) {
+  bytes_ -= at(id).bytes;
+  entries_.erase(id);
+}
+
+void Store::resize(uint64_t id, int64_t bytes) {
+  Entry& entry = at(id);
+  auto options = entry.home.options().dtype(c10::kByte);
+  at::Tensor fresh = at::empty({bytes}, options);
+  int64_t kept = std::min<int64_t>(bytes, static_cast<int64_t>(entry.home.storage().nbytes()));
+  wire::Layout head;
+  head.dtype = static_cast<uint8_t>(c10::kByte);
+  head.dims = 1;
+  head.sizes[0] = kept;
+  head.strides[0] = 1;
+  if (kept) fresh.narrow(0, 0, kept).copy_(view(entry, head));
+  entry.home = std::move(fresh);
+  count(entry);
+}
+
+c10::ScalarType Store::dtype(uint8_t number) {
+  auto type = static_cast<c10::ScalarType>(number);
+  if (number >= static_cast<uint8_t>(c10::ScalarType::NumOptions) || type == c10::ScalarType::Undefined ||
+      c10::isQIntType(type) || c10::isBitsType(type))
+    throw Malformed("dtype " + std::to_string(number) + " is not handled here");
+  return type;
+}
+
+at::Tensor Store::view(const Entry& entry, const wire::Layout& layout) {
+  auto type = caffe2::TypeMeta::fromScalarType(dtype(layout.dtype));
+  int64_t extent_bytes;
+  if (__builtin_mul_overflow(layout.extent(), static_cast<int64_t>(type.itemsize()), &extent_bytes) ||
+      extent_bytes > static_cast<int64_t>(entry.home.storage().nbytes()))
+    throw Malformed("a view reaches past the end of its storage");
+  auto tensor = at::detail::make_tensor<c10::TensorImpl>(c10::Storage(entry.home.storage()), entry.home.key_set(), type);
+  tensor.unsafeGetTensorImpl()->set_sizes_and_strides(c10::IntArrayRef(layout.sizes.data(), layout.dims),
+                                                      c10::IntArrayRef(layout.strides.data(), layout.dims), layout.offset);
+  return tensor;
+}
+
+void Store::count(Entry& entry) {
+  bytes_ -= entry.bytes;
+  entry.bytes = entry.home.storage().nbytes();
+  bytes_ += entry.bytes;
+}
+
+}  // namespace skytorch

@@ -1,0 +1,42 @@
+// The session's storages, by the client's ids.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <skytorch_wire/reader.h>
+
+#include <unordered_map>
+
+namespace skytorch {
+
+struct Entry {
+  at::Tensor home;           // the view that the storage was allocated as
+  uint64_t poisoned_by = 0;  // the record that should have written it and failed; 0: good
+  uint64_t bytes = 0;        // as counted by the store
+};
+
+class Store {
+ public:
+  // The entry of a storage; throws wire::Malformed when the id isn't this session's.
+  Entry& at(uint64_t id);
+  Entry& put(uint64_t id, at::Tensor home);
+  void erase(uint64_t id);
+  // Gives the storage another size, keeping the bytes that fit.
+  void resize(uint64_t id, int64_t bytes);
+
+  // A tensor of `layout` in the storage; throws wire::Malformed when it doesn't fit.
+  static at::Tensor view(const Entry& entry, const wire::Layout& layout);
+  // Throws wire::Malformed for numbers that name no dtype that this server handles.
+  static c10::ScalarType dtype(uint8_t number);
+
+  size_t size() const { return entries_.size(); }
+  bool contains(uint64_t id) const { return entries_.contains(id); }
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  void count(Entry& entry);
+
+  std::unordered_map<uint64_t, Entry> entries_;
+  uint64_t bytes_ = 0;
+};
+
+}  // namespace skytorch

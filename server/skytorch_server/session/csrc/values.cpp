@@ -1,0 +1,231 @@
+#include "values.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
+#include <ATen/EmptyTensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_strided.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+namespace skytorch {
+
+using c10::IValue;
+using wire::Malformed;
+using wire::Reader;
+using wire::Value;
+
+void Devices::define(uint64_t slot, std::string_view type, int64_t index) {
+  if (slot >= by_slot_.size()) throw Malformed("device slot " + std::to_string(slot) + " is out of range");
+  c10::Device device(c10::kCPU);
+  if (type == "cuda") {
+    if (!at::hasCUDA() || index >= at::globalContext().getAcceleratorHooksInterface(c10::kCUDA).deviceCount())
+      throw Malformed("there is no device cuda:" + std::to_string(index) + " here");
+    at::globalContext().lazyInitDevice(c10::kCUDA);
+    device = c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
+  } else if (type != "cpu") {
+    throw Malformed("device type " + std::string(type) + " is not known here");
+  }
+  if (by_slot_[slot] && *by_slot_[slot] != device) throw Malformed("device slot " + std::to_string(slot) + " is another device");
+  by_slot_[slot] = device;
+}
+
+c10::Device Devices::at(uint64_t slot) const {
+  if (slot >= by_slot_.size() || !by_slot_[slot]) throw Malformed("device slot " + std::to_string(slot) + " was never defined");
+  return *by_slot_[slot];
+}
+
+void Devices::synchronize() const {
+  for (const auto& device : by_slot_)
+    if (device && !device->is_cpu()) c10::impl::VirtualGuardImpl(device->type()).synchronizeDevice(device->index());
+}
+
+at::Generator Generators::get(uint64_t id, c10::Device device) {
+  if (id == 0) return at::globalContext().defaultGenerator(device);
+  auto& generator = by_id_[id];
+  if (!generator.defined())
+    generator = device.is_cpu() ? at::make_generator<at::CPUGeneratorImpl>()
+                                : at::globalContext().getAcceleratorHooksInterface(device.type()).getNewGenerator(device.index());
+  if (generator.device().type() != device.type()) throw Malformed("a generator of another device");
+  return generator;
+}
+
+at::Tensor allocate(const wire::Layout& layout, uint64_t bytes, c10::Device device) {
+  auto type = Store::dtype(layout.dtype);
+  auto item = static_cast<int64_t>(c10::elementSize(type));
+  int64_t extent;
+  if (__builtin_mul_overflow(layout.extent(), item, &extent) || static_cast<uint64_t>(extent) > bytes || bytes > INT64_MAX)
+    throw Malformed("a view reaches past the end of its storage");
+  at::TensorOptions options = at::TensorOptions().dtype(type).device(device);
+  c10::IntArrayRef sizes(layout.sizes.data(), layout.dims), strides(layout.strides.data(), layout.dims);
+  if (static_cast<uint64_t>(extent) == bytes) return at::empty_strided(sizes, strides, options);
+  // A storage with more room than its first view: padding, or the tail of a resized one.
+  auto whole = at::empty({static_cast<int64_t>(bytes)}, options.dtype(c10::kByte));
+  return Store::view(Entry{whole}, layout);
+}
+
+at::Tensor Values::host_tensor(Reader& in) {
+  wire::Layout layout;
+  in.layout(layout);
+  bool wrapped = in.byte() != 0;
+  auto type = Store::dtype(layout.dtype);
+  if (!layout.contiguous || layout.offset) throw Malformed("a tensor given by value is contiguous");
+  std::string_view data = in.text(wire::kMaxHostTensorBytes);
+  if (static_cast<uint64_t>(layout.numel()) > wire::kMaxHostTensorBytes ||
+      data.size() != static_cast<uint64_t>(layout.numel()) * c10::elementSize(type))
+    throw Malformed("a tensor given by value has another size than its data");
+  at::Tensor tensor(at::detail::empty_cpu(c10::IntArrayRef(layout.sizes.data(), layout.dims), type));
+  if (!data.empty()) std::memcpy(tensor.mutable_data_ptr(), data.data(), data.size());
+  if (wrapped && layout.dims == 0) tensor.unsafeGetTensorImpl()->set_wrapped_number(true);
+  return tensor;
+}
+
+namespace {
+
+void touch_home(Touched& touched, Entry& entry, Access access, bool fresh) {
+  bool whole = entry.home.nbytes() == entry.bytes;
+  touched.items.push_back({&entry, access, fresh, whole, true, {}});
+  if (access == Access::kOverwrite) touched.items.back().sizes = entry.home.sizes();
+}
+
+}  // namespace
+
+at::Tensor Values::tensor(Reader& in, Value tag, Access access, Touched& touched) {
+  if (tag == Value::kHostTensor) {
+    if (access != Access::kRead) throw Malformed("a tensor given by value can't be written");
+    return host_tensor(in);
+  }
+  uint64_t id = in.varint();
+  switch (tag) {
+    case Value::kTensorHome: {
+      Entry& entry = store_.at(id);
+      touch_home(touched, entry, access, false);
+      return entry.home;
+    }
+    case Value::kTensorView: {
+      Entry& entry = store_.at(id);
+      in.layout(layout_);
+      auto view = Store::view(entry, layout_);
+      touched.items.push_back({&entry, access, false, view.nbytes() == entry.home.storage().nbytes(), false, {}});
+      return view;
+    }
+    case Value::kTensorNew: {
+      c10::Device device = devices_.at(in.varint());
+      uint64_t bytes = in.varint();
+      in.layout(layout_);
+      Entry& entry = store_.put(id, allocate(layout_, bytes, device));
+      touch_home(touched, entry, access, true);
+      return entry.home;
+    }
+    default: throw Malformed("a tensor was expected");
+  }
+}
+
+IValue Values::scalar(Reader& in, Value tag) {
+  switch (tag) {
+    case Value::kFalse: return false;
+    case Value::kTrue: return true;
+    case Value::kInt: return in.zigzag();
+    case Value::kDouble: return in.real();
+    case Value::kComplex: {
+      double real = in.real();
+      return c10::complex<double>(real, in.real());
+    }
+    default: throw Malformed("a number was expected");
+  }
+}
+
+IValue Values::value(Reader& in, Value tag, Access access, Touched& touched) {
+  auto next = [&] { return static_cast<Value>(in.byte()); };
+  switch (tag) {
+    case Value::kNone: return IValue();
+    case Value::kIntList: {
+      uint64_t n = in.count();
+      c10::List<int64_t> list;
+      list.reserve(n);
+      for (uint64_t i = 0; i < n; ++i) list.push_back(in.zigzag());
+      return list;
+    }
+    case Value::kTensorList: {
+      uint64_t n = in.count(2);
+      c10::List<at::Tensor> list;
+      list.reserve(n);
+      for (uint64_t i = 0; i < n; ++i) list.push_back(tensor(in, next(), access, touched));
+      return list;
+    }
+    case Value::kOptionalTensorList: {
+      uint64_t n = in.count();
+      c10::List<std::optional<at::Tensor>> list;
+      list.reserve(n);
+      for (uint64_t i = 0; i < n; ++i) {
+        Value item = next();
+        list.push_back(item == Value::kNone ? std::optional<at::Tensor>() : tensor(in, item, access, touched));
+      }
+      return list;
+    }
+    case Value::kBoolList: {
+      uint64_t n = in.count();
+      c10::List<bool> list;
+      list.reserve(n);
+      for (uint64_t i = 0; i < n; ++i) list.push_back(in.byte() != 0);
+      return list;
+    }
+    case Value::kDoubleList: {
+      uint64_t n = in.count(8);
+      c10::List<double> list;
+      list.reserve(n);
+      for (uint64_t i = 0; i < n; ++i) list.push_back(in.real());
+      return list;
+    }
+    case Value::kScalarList: {
+      uint64_t n = in.count();
+      c10::impl::GenericList list(c10::NumberType::get());
+      list.reserve(n);
+      for (uint64_t i = 0; i < n; ++i) list.push_back(scalar(in, next()));
+      return list;
+    }
+    case Value::kDevice: return devices_.at(in.varint());
+    case Value::kString: return std::string(in.text(wire::kMaxTextBytes));
+    case Value::kGenerator: {
+      uint64_t id = in.varint();
+      return generators_.get(id, devices_.at(in.varint()));
+    }
+    case Value::kTensorHome:
+    case Value::kTensorView:
+    case Value::kTensorNew:
+    case Value::kHostTensor: return tensor(in, tag, access, touched);
+    default: return scalar(in, tag);
+  }
+}
+
+void Values::arguments(Reader& in, const Operator& op, std::vector<IValue>& stack, Touched& touched) {
+  uint64_t given = in.count();
+  // A refused op has no arguments that we know of: its record is read to its end, and then answered with the refusal.
+  size_t known = op.handle ? op.arguments.size() : given;
+  if (given > known) throw Malformed("op " + op.name + " takes " + std::to_string(known) + " arguments, not " + std::to_string(given));
+  for (uint64_t i = 0; i < given; ++i) {
+    auto tag = static_cast<Value>(in.byte());
+    if (!op.handle) {
+      value(in, tag, Access::kUpdate, touched);
+      continue;
+    }
+    const auto& argument = op.arguments[i];
+    if (static_cast<uint8_t>(tag) >= 32 || !(argument.accepts >> static_cast<uint8_t>(tag) & 1))
+      throw Malformed("argument " + std::to_string(i) + " of op " + op.name + " has the wrong type");
+    IValue decoded = value(in, tag, argument.access, touched);
+    if (decoded.isInt() && argument.accepts >> static_cast<uint8_t>(Value::kDouble) & 1 &&
+        !(argument.accepts >> static_cast<uint8_t>(Value::kComplex) & 1))
+      decoded = static_cast<double>(decoded.toInt());  // a float argument written as 1
+    stack.push_back(std::move(decoded));
+  }
+  for (size_t i = given; i < known; ++i) {
+    const auto& fallback = op.handle->schema().arguments()[i].default_value();
+    if (!fallback) throw Malformed("op " + op.name + " lacks its argument " + op.handle->schema().arguments()[i].name());
+    stack.push_back(*fallback);
+  }
+}
+
+at::Tensor Values::tensor(Reader& in, Touched& touched) {
+  return tensor(in, static_cast<Value>(in.byte()), Access::kRead, touched);
+}
+
+}  // namespace skytorch

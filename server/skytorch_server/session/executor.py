@@ -1,0 +1,52 @@
+"""The session's C++ executor (sources in ``csrc``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from skytorch_wire import native
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: What an item of :meth:`Executor.collect` is.
+MESSAGE, DONE, MALFORMED = 0, 1, 2
+
+
+class Executor(Protocol):
+    """Executes the records of one session, in order, on a thread of its own, without the GIL."""
+
+    def submit(self, message: bytes, route: int) -> None:
+        """Queue a serialized StreamRequest (route 0) or the records of a unary call (a route above 0)."""
+
+    def collect(self) -> list[tuple[int, int, bytes]]:
+        """What is to be sent: (route, kind, payload).
+
+        MESSAGE: a serialized StreamResponse for route 0, else reply records. DONE: one submission is executed.
+        MALFORMED: it could not be; the payload says why (UTF-8).
+        """
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when there is something to collect."""
+
+    def pending_bytes(self) -> int:
+        """Bytes submitted and not executed."""
+
+    def outbox_bytes(self) -> int:
+        """Bytes executed and not collected; bulk replies wait while it is over 16 MiB."""
+
+    def cancel(self, first: int, last: int) -> None:
+        """Skip the stream's ops in this range of sequence numbers, from now on."""
+
+    def stats(self) -> Mapping[str, int]:
+        """Counters since the start, named as the fields of SessionStats."""
+
+    def close(self) -> None:
+        """End the thread after the record that it is at."""
+
+
+def create(chunk_bytes: int) -> Executor:
+    """A new executor, whose bulk replies carry `chunk_bytes` bytes each. Compiles the executor if need be."""
+    module = native.load("skytorch_server.session")
+    executor: Executor = module.Executor(chunk_bytes)
+    return executor

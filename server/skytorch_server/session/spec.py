@@ -1,0 +1,60 @@
+"""What a session's process is told when it starts, and what it answers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SOCKET_NAME = "s"
+NONCE_NAME = "nonce"
+
+
+@dataclass(frozen=True)
+class SessionSpec:
+    """One session, as its process needs to know it."""
+
+    session_id: str
+    attach_secret: bytes = field(repr=False)
+    boot_id: str
+    folder: Path
+    """Ours alone (0700); holds the socket and the nonce, and goes when the session ends."""
+    chunk_bytes: int
+    log_level: int
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / SOCKET_NAME
+
+    @property
+    def nonce(self) -> Path:
+        return self.folder / NONCE_NAME
+
+
+@dataclass(frozen=True)
+class FoundDevice:
+    """A device that sessions can use. `memory_bytes` is all that it has."""
+
+    type: str
+    index: int
+    name: str
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Started:
+    """The one message that a new process sends to the front: plain JSON, because the front unpickles nothing."""
+
+    error: str = ""
+    devices: tuple[FoundDevice, ...] = ()
+
+    def to_bytes(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        content = json.loads(data)
+        return cls(content["error"], tuple(FoundDevice(**device) for device in content["devices"]))

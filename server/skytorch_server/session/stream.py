@@ -1,0 +1,144 @@
+"""StreamOperations: the session's one ordered log.
+
+A frame goes from gRPC to the executor, and a reply from the executor to gRPC, as the bytes that they are; a small read
+passes no queue and wakes one task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from skytorch_server.limits import MAX_MESSAGE_BYTES, capabilities, version_mismatch
+from skytorch_wire import service_pb2
+
+from .replies import MalformedError
+
+if TYPE_CHECKING:
+    from .executor import Executor
+    from .replies import Replies
+    from .spec import SessionSpec
+
+_log = logging.getLogger(__name__)
+
+# Frames wait with the client, not here, while this much is queued.
+_PENDING_BYTES = MAX_MESSAGE_BYTES
+
+# Of serialized messages; `read` may also return EOF.
+Context = grpc.aio.ServicerContext[Any, bytes]
+
+
+@dataclass(frozen=True)
+class _End:
+    """How a stream ends."""
+
+    code: grpc.StatusCode
+    message: str
+
+
+class Stream:
+    """At most one call at a time is attached; a newer one, with a higher epoch, takes over from an older."""
+
+    def __init__(self, spec: SessionSpec, executor: Executor, replies: Replies) -> None:
+        self._spec = spec
+        self._executor = executor
+        self._replies = replies
+        self._route = replies.stream
+        self._epoch = 0
+        self._taken_over: asyncio.Future[None] | None = None
+        self._free = asyncio.Lock()
+
+    async def operations(self, _requests: object, context: Context) -> None:
+        """The handler of StreamOperations. Sends and receives serialized messages."""
+        attach = self._check(await context.read())
+        if isinstance(attach, _End):
+            await context.abort(attach.code, attach.message)
+        self._epoch = attach.epoch
+        if self._taken_over is not None and not self._taken_over.done():
+            self._taken_over.set_result(None)
+        taken_over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._taken_over = taken_over
+        async with self._free:
+            end = await self._serve(context, taken_over)
+        if end is not None:
+            _log.info("session %s: stream ended: %s", self._spec.session_id, end.message)
+            await context.abort(end.code, end.message)
+
+    async def _serve(self, context: Context, taken_over: asyncio.Future[None]) -> _End | None:
+        await self._route.reopen()
+        await context.write(self._attached())
+        reading = asyncio.create_task(self._read(context))
+        writing = asyncio.create_task(self._write(context))
+        try:
+            ends: list[asyncio.Future[Any]] = [reading, writing, taken_over]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if reading.done() and not taken_over.done():
+                # The client has sent all that it wanted to send, and may still wait for answers.
+                self._route.finish()
+                await asyncio.wait(ends[1:], return_when=asyncio.FIRST_COMPLETED)
+            if taken_over.done():
+                return _End(grpc.StatusCode.ABORTED, "a newer stream has taken over this session")
+            return writing.result()
+        finally:
+            for task in (reading, writing):
+                task.cancel()
+                with suppress(asyncio.CancelledError, grpc.aio.BaseError):
+                    await task
+
+    async def _read(self, context: Context) -> None:
+        while (message := await context.read()) is not grpc.aio.EOF:
+            self._route.submit(message)
+            # A single message is never over the limit, so while this waits there is one whose end is yet to come.
+            while self._executor.pending_bytes() > _PENDING_BYTES:
+                await self._replies.progress()
+
+    async def _write(self, context: Context) -> _End | None:
+        try:
+            while (message := await self._route.next()) is not None:
+                await context.write(message)
+        except MalformedError as error:
+            return _End(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        return None
+
+    def _check(self, first: Any) -> service_pb2.Attach | _End:
+        if first is grpc.aio.EOF:
+            return _End(grpc.StatusCode.INVALID_ARGUMENT, "the stream carries no message")
+        try:
+            request = service_pb2.StreamRequest.FromString(first)
+        except DecodeError:
+            return _End(grpc.StatusCode.INVALID_ARGUMENT, "the first message is not a StreamRequest")
+        attach = request.attach
+        if not request.HasField("attach") or request.records:
+            return _End(
+                grpc.StatusCode.INVALID_ARGUMENT, "the first message of a stream carries `attach` and no records"
+            )
+        if attach.session_id != self._spec.session_id:
+            return _End(grpc.StatusCode.NOT_FOUND, f"there is no session {attach.session_id!r} here")
+        if not hmac.compare_digest(attach.attach_secret, self._spec.attach_secret):
+            return _End(grpc.StatusCode.PERMISSION_DENIED, "the attach secret is not this session's")
+        if mismatch := version_mismatch(attach.capabilities.protocol_version):
+            return _End(grpc.StatusCode.FAILED_PRECONDITION, mismatch)
+        if attach.boot_id and attach.boot_id != self._spec.boot_id:
+            return _End(grpc.StatusCode.FAILED_PRECONDITION, "the server has been restarted since the session began")
+        if attach.epoch <= self._epoch:
+            return _End(
+                grpc.StatusCode.FAILED_PRECONDITION, f"epoch {attach.epoch} is not newer than epoch {self._epoch}"
+            )
+        return attach
+
+    def _attached(self) -> bytes:
+        attached = service_pb2.Attached(
+            epoch=self._epoch,
+            boot_id=self._spec.boot_id,
+            executed=self._executor.stats()["executed"],
+            capabilities=capabilities(self._spec.chunk_bytes),
+            compression=service_pb2.COMPRESSION_NONE,
+        )
+        return service_pb2.StreamResponse(attached=attached, epoch=self._epoch).SerializeToString()

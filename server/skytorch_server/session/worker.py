@@ -1,0 +1,87 @@
+"""A session's process: a gRPC server on a Unix socket in the session's own folder."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from skytorch_server.limits import CHANNEL_OPTIONS
+from skytorch_server.logs import set_up_logging
+from skytorch_wire import sessions_pb2_grpc
+
+from . import executor as native_executor
+from .replies import Replies
+from .spec import Started
+from .stream import Stream
+from .unary import Unary
+from .worker_service import WorkerService
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from .spec import SessionSpec
+
+_log = logging.getLogger(__name__)
+
+
+def run(spec: SessionSpec, front: Connection) -> None:
+    """Serves the session until `front` says so or is gone. Doesn't return."""
+    set_up_logging(spec.log_level)
+    try:
+        asyncio.run(_serve(spec, front))
+    except Exception:  # noqa: BLE001 - logged, and the process ends
+        _log.exception("session %s", spec.session_id)
+        os._exit(1)
+    # An op that still runs is not waited for, and the driver frees what the process held.
+    os._exit(0)
+
+
+async def _serve(spec: SessionSpec, front: Connection) -> None:
+    try:
+        executor = native_executor.create(spec.chunk_bytes)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the client has to read it
+        front.send_bytes(Started(error=f"{type(error).__name__}: {error}").to_bytes())
+        return
+    replies = Replies(executor)
+    stream = Stream(spec, executor, replies)
+    server = grpc.aio.server(options=CHANNEL_OPTIONS)
+    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+        "StreamOperations": grpc.stream_stream_rpc_method_handler(stream.operations),
+        **Unary(spec, executor, replies).handlers(),
+    }
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("skytorch.torch.Service", handlers)])
+    sessions_pb2_grpc.add_WorkerServicer_to_server(WorkerService(executor), server)
+    server.add_insecure_port(f"unix:{spec.socket}")
+    await server.start()
+    front.send_bytes(Started().to_bytes())
+    asked = await _told_to_end(front)
+    await server.stop(None)
+    if not asked:
+        # The front is gone and can't clean up after us any more.
+        shutil.rmtree(spec.folder, ignore_errors=True)
+        with suppress(OSError):
+            spec.folder.parent.rmdir()
+
+
+async def _told_to_end(front: Connection) -> bool:
+    """Returns when the session is to end: True when the front asked for it, False when the front itself is gone."""
+    loop = asyncio.get_running_loop()
+    heard: asyncio.Future[None] = loop.create_future()
+
+    def note() -> None:
+        loop.remove_reader(front.fileno())
+        heard.set_result(None)
+
+    loop.add_reader(front.fileno(), note)
+    await heard
+    try:
+        front.recv_bytes()
+    except (EOFError, OSError):
+        return False
+    return True

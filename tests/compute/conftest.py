@@ -1,0 +1,139 @@
+"""Real servers, in processes of their own, each test's in a folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jupyter_skytorch.compute.registry import computes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+TIMEOUT = 30.0
+
+
+def until(holds: Callable[[], bool], seconds: float = TIMEOUT) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s"
+        time.sleep(0.01)
+
+
+@pytest.fixture(name="until")
+def _until() -> Callable[..., None]:
+    return until
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of the runtime files; embedded servers started from it end with the test."""
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.delenv("SKYTORCH_TOKEN", raising=False)
+    yield tmp_path / "skytorch"
+    for compute in computes().values():
+        compute.close()
+    for record in (tmp_path / "skytorch").glob("server-*.json"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
+
+
+def embedded(runtime: Path) -> dict[str, object]:
+    """What is written down about the embedded server."""
+    (record,) = runtime.glob("server-*.json")
+    return json.loads(record.read_text())
+
+
+@pytest.fixture(name="embedded")
+def _embedded() -> Callable[[Path], dict[str, object]]:
+    return embedded
+
+
+@dataclass
+class Server:
+    """A server that was started by hand, as on another machine."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+
+    def kill(self) -> None:
+        """End it without a farewell."""
+        self.process.kill()
+        self.process.wait(TIMEOUT)
+
+
+# Other arguments for Python than "-m skytorch_server", to start a server that is not quite the usual one.
+OTHER_VERSION = """
+import sys, skytorch_wire
+skytorch_wire.PROTOCOL_VERSION = 99
+from skytorch_server.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start servers on a port of this machine."""
+    servers: list[Server] = []
+
+    def start(*flags: str, code: str | None = None, port: int | None = None) -> Server:
+        port = port or free_port()
+        program = ["-c", code] if code else ["-m", "skytorch_server"]
+        with (tmp_path / f"server-{port}.log").open("wb") as log:
+            process = subprocess.Popen([sys.executable, *program, "--port", str(port), *flags], stdout=log, stderr=log)
+        server = Server(process, f"grpc://127.0.0.1:{port}")
+        servers.append(server)
+        until(lambda: listens(port) or process.poll() is not None)
+        assert process.poll() is None, (tmp_path / f"server-{port}.log").read_text()
+        return server
+
+    yield start
+    for server in servers:
+        if server.process.poll() is None:
+            server.process.terminate()
+        server.process.wait(TIMEOUT)
+
+
+def free_port() -> int:
+    """Return a port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    """Whether something listens on a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(name="free_port")
+def _free_port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    """A server's token file with one principal."""
+    path = tmp_path / "tokens"
+    path.write_text("# who may use the server\nada:correct-horse\n")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture
+def other_version(serve: Callable[..., Server]) -> Server:
+    """A server that speaks another version of the protocol."""
+    return serve(code=OTHER_VERSION)

@@ -1,0 +1,275 @@
+"""Servers in processes of their own, and clients of them over real channels."""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2_grpc
+
+from skytorch_wire import (
+    PROTOCOL_VERSION,
+    metrics_pb2_grpc,
+    service_pb2,
+    service_pb2_grpc,
+    sessions_pb2,
+    sessions_pb2_grpc,
+)
+from skytorch_wire.records import read_replies
+
+SECONDS = 60.0
+CAPABILITIES = service_pb2.Capabilities(protocol_version=PROTOCOL_VERSION)
+
+
+class ServerProcess:
+    """``python -m skytorch_server`` with what it logs."""
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "skytorch_server", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **environment},
+        )
+        self.log: list[str] = []
+        self._lines: queue.Queue[str] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def wait_for_log(self, pattern: str) -> re.Match[str]:
+        """The first line, from now on or before, that matches."""
+        for line in self.log:
+            if match := re.search(pattern, line):
+                return match
+        while True:
+            try:
+                line = self._lines.get(timeout=SECONDS)
+            except queue.Empty:
+                pytest.fail(f"no {pattern!r} in the log:\n" + "".join(self.log))
+            if not line:
+                pytest.fail(f"the server ended without {pattern!r}:\n" + "".join(self.log))
+            self.log.append(line)
+            if match := re.search(pattern, line):
+                return match
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.wait_for_log(r'listens on .*:([0-9]+)')[1]}"
+
+    def children(self) -> list[int]:
+        """The pids of its processes: the fork server, the resource tracker, and their children."""
+        return _descendants(self.pid)
+
+    def stop(self) -> int:
+        """Asks it to end, and returns its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(20)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(20)
+        self._reader.join(20)
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self._lines.put(line)
+        self._lines.put("")
+
+
+def _descendants(pid: int) -> list[int]:
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            parents.setdefault(int(fields[1]), []).append(int(entry.name))
+    found = list(parents.get(pid, []))
+    for child in found:
+        found += parents.get(child, [])
+    return found
+
+
+class Stream:
+    """One StreamOperations call: frames in, responses out."""
+
+    def __init__(
+        self, service: service_pb2_grpc.ServiceStub, first: bytes | service_pb2.StreamRequest, metadata: Any
+    ) -> None:
+        self._requests: queue.Queue[service_pb2.StreamRequest | None] = queue.Queue()
+        self._requests.put(first)
+        self.call = service.StreamOperations(iter(self._requests.get, None), metadata=metadata, timeout=SECONDS)
+        self.sequence = 0
+
+    def send(self, records: bytes, count: int, first: int | None = None) -> None:
+        first = self.sequence + 1 if first is None else first
+        self._requests.put(service_pb2.StreamRequest(first_sequence=first, records=records))
+        self.sequence = first + count - 1
+
+    def response(self) -> service_pb2.StreamResponse:
+        return next(self.call)
+
+    def replies(self) -> Iterator[Any]:
+        for response in self.call:
+            yield from read_replies(response.replies)
+
+    def finish(self) -> None:
+        """Half-closes: nothing more will be sent."""
+        self._requests.put(None)
+
+
+class Client:
+    """One principal's channel to a server, and stubs on it."""
+
+    def __init__(self, target: str, token: str = "") -> None:
+        self.channel = grpc.insecure_channel(target, [("grpc.max_receive_message_length", -1)])
+        self.metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self.health = health_pb2_grpc.HealthStub(self.channel)
+        self.sessions = sessions_pb2_grpc.SessionsStub(self.channel)
+        self.metrics = metrics_pb2_grpc.MetricsStub(self.channel)
+        self.torch = service_pb2_grpc.ServiceStub(self.channel)
+
+    def call(self, method: Callable[..., Any], request: Any) -> Any:
+        return method(request, metadata=self.metadata, timeout=SECONDS)
+
+    def create(self, name: str = "", **fields: Any) -> sessions_pb2.CreateSessionResponse:
+        return self.call(
+            self.sessions.Create, sessions_pb2.CreateSessionRequest(name=name, capabilities=CAPABILITIES, **fields)
+        )
+
+    def get(self, session_id: str) -> sessions_pb2.Session:
+        return self.call(self.sessions.Get, sessions_pb2.GetSessionRequest(session_id=session_id))
+
+    def list(self, *, include_ended: bool = False) -> list[sessions_pb2.Session]:
+        request = sessions_pb2.ListSessionsRequest(include_ended=include_ended)
+        return list(self.call(self.sessions.List, request).sessions)
+
+    def close_session(self, session_id: str) -> None:
+        self.call(self.sessions.Close, sessions_pb2.CloseSessionRequest(session_id=session_id))
+
+    def stream(self, created: sessions_pb2.CreateSessionResponse, epoch: int = 1, **fields: Any) -> Stream:
+        """An attached stream; `fields` replace those of the right Attach."""
+        attach = {
+            "session_id": created.session.session_id,
+            "attach_secret": created.attach_secret,
+            "epoch": epoch,
+            "boot_id": created.boot_id,
+            "capabilities": CAPABILITIES,
+            **fields,
+        }
+        return Stream(self.torch, service_pb2.StreamRequest(attach=service_pb2.Attach(**attach)), self.metadata)
+
+
+StartServer = Callable[..., ServerProcess]
+Connect = Callable[..., Client]
+
+
+@pytest.fixture(scope="session")
+def start_server() -> Iterator[StartServer]:
+    """Starts servers with the arguments given, on a free port."""
+    servers: list[ServerProcess] = []
+
+    def start(*arguments: str, **environment: str) -> ServerProcess:
+        place = () if "--unix-socket" in arguments or "--port" in arguments else ("--port", "0")
+        server = ServerProcess(*place, *arguments, **environment)
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def server(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One server for all tests that leave it as it was. Its principals are alice and bob."""
+    tokens = tmp_path_factory.mktemp("tokens") / "tokens"
+    tokens.write_text("# principals of the tests\nalice:token-of-alice\nbob:token-of-bob\n")
+    server = start_server("--token-file", str(tokens), "--host", "127.0.0.1")
+    yield server
+    assert server.stop() == 0, "".join(server.log)
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    with ExitStack() as stack:
+
+        def open_client(target: str, token: str = "") -> Client:
+            client = Client(target, token)
+            stack.callback(client.channel.close)
+            return client
+
+        yield open_client
+
+
+@pytest.fixture
+def alice(server: ServerProcess, connect: Connect) -> Iterator[Client]:
+    client = connect(server.target, "token-of-alice")
+    yield client
+    for session in client.list():
+        client.close_session(session.session_id)
+
+
+@pytest.fixture
+def bob(server: ServerProcess, connect: Connect) -> Iterator[Client]:
+    client = connect(server.target, "token-of-bob")
+    yield client
+    for session in client.list():
+        client.close_session(session.session_id)
+
+
+@contextmanager
+def _refused(code: grpc.StatusCode, pattern: str = "") -> Iterator[None]:
+    with pytest.raises(grpc.RpcError) as caught:
+        yield
+    assert caught.value.code() is code, caught.value
+    assert re.search(pattern, caught.value.details()), caught.value.details()
+
+
+@pytest.fixture
+def refused() -> Callable[..., Any]:
+    """A context in which a call must end with this code, and with details that match."""
+    return _refused
+
+
+def _until(condition: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.02)
+    return pytest.fail(f"in {SECONDS:g} s it never came true that {what}")
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], Any], str], Any]:
+    """Waits for what no event tells: processes of others that end, files that go."""
+    return _until

@@ -1,0 +1,184 @@
+"""Where a server listens, who can come in, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from grpc_health.v1 import health_pb2
+
+if TYPE_CHECKING:
+    from conftest import Client, Connect, ServerProcess, StartServer
+
+
+def other_address() -> str | None:
+    """An address of this machine that isn't loopback's."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError:
+            return None
+        address = str(probe.getsockname()[0])
+    return None if address.startswith("127.") else address
+
+
+def accepts(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def port_of(server: ServerProcess) -> int:
+    return int(server.target.rpartition(":")[2])
+
+
+def healthy(client: Client) -> bool:
+    status = client.health.Check(health_pb2.HealthCheckRequest(), timeout=10).status
+    return status == health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.mark.parametrize("host", ["[::]", "0.0.0.0", "192.0.2.7", "gpu.example"])  # noqa: S104
+def test_without_a_token_it_listens_on_loopback_whatever_the_host(
+    start_server: StartServer, connect: Connect, host: str
+) -> None:
+    server = start_server("--host", host)
+    server.wait_for_log("WARNING .*on loopback only.*--token-file.*--insecure")
+    port = port_of(server)
+    assert healthy(connect(f"127.0.0.1:{port}"))
+    address = other_address()
+    if address is not None:
+        assert not accepts(address, port)
+    if socket.has_ipv6 and "[::1]" in server.wait_for_log("listens on (.*)")[1]:
+        assert healthy(connect(f"[::1]:{port}"))
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("permission", ["--insecure", "--token-file"])
+def test_other_machines_come_in_where_that_was_said(start_server: StartServer, permission: str, tmp_path: Path) -> None:
+    address = other_address()
+    if address is None:
+        pytest.skip("this machine has no address but loopback")
+    (tmp_path / "tokens").write_text("secret\n")
+    arguments = [permission] if permission == "--insecure" else [permission, str(tmp_path / "tokens")]
+    server = start_server("--host", "0.0.0.0", *arguments)  # noqa: S104
+    assert accepts(address, port_of(server))
+    server.wait_for_log("WARNING .*0.0.0.0 without (a token file|TLS)")
+    assert server.stop() == 0
+
+
+def test_a_taken_port_is_one_line(start_server: StartServer) -> None:
+    first = start_server()
+    second = start_server("--port", str(port_of(first)), "--host", "127.0.0.1")
+    second.wait_for_log("^skytorch-server: can't listen on 127.0.0.1:[0-9]+: is the port taken")
+    assert second.process.wait(20) == 1
+    assert first.stop() == 0
+
+
+def test_a_unix_socket_is_in_a_folder_of_its_own_and_goes_with_the_server(
+    start_server: StartServer, connect: Connect, tmp_path: Path
+) -> None:
+    path = tmp_path / "run" / "s"
+    server = start_server("--unix-socket", str(path))
+    server.wait_for_log("listens on unix:")
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    client = connect(f"unix:{path}")
+    assert healthy(client)
+    client.create()
+
+    second = start_server("--unix-socket", str(path))
+    second.wait_for_log("^skytorch-server: a server listens on .* already")
+    assert second.process.wait(20) == 1
+    assert healthy(client)
+
+    assert server.stop() == 0
+    assert not path.exists()
+    assert server.process.stdout is not None
+
+
+def test_a_socket_left_by_a_killed_server_is_taken_over(
+    start_server: StartServer, connect: Connect, tmp_path: Path
+) -> None:
+    path = tmp_path / "run" / "s"
+    killed = start_server("--unix-socket", str(path))
+    killed.wait_for_log("listens on unix:")
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.process.wait(20)
+    assert path.exists()
+    server = start_server("--unix-socket", str(path))
+    server.wait_for_log("listens on unix:")
+    assert healthy(connect(f"unix:{path}"))
+    assert server.stop() == 0
+
+
+def test_a_socket_where_others_can_come_in_is_refused(start_server: StartServer, tmp_path: Path) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir(mode=0o755)
+    server = start_server("--unix-socket", str(folder / "s"))
+    server.wait_for_log("^skytorch-server: others can enter .*: a server's socket needs a folder of its own")
+    assert server.process.wait(20) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_server_leaves_nothing(start_server: StartServer, connect: Connect, until, number: int) -> None:
+    server = start_server()
+    client = connect(server.target)
+    created = client.create()
+    stream = client.stream(created)
+    stream.response()
+    children = server.children()
+    os.kill(server.pid, number)
+    assert server.process.wait(10) == 0
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "its processes are gone")
+    assert not Path(created.endpoints[0].nonce_path).parent.parent.exists()
+
+
+def test_an_idle_server_ends_by_itself(start_server: StartServer, connect: Connect, tmp_path: Path) -> None:
+    path = tmp_path / "run" / "s"
+    server = start_server("--unix-socket", str(path), "--exit-when-idle", "1.5")
+    server.wait_for_log("listens on unix:")
+    client = connect(f"unix:{path}")
+    created = client.create(lease_seconds=4)
+    # The session outlives the idle time; when its lease is over, so is the server's.
+    server.wait_for_log(f"session {created.session.session_id} .*ended: no heartbeat for 4 s")
+    server.wait_for_log("no session for 1.5 s: the server ends")
+    assert server.process.wait(20) == 0
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--port", "99999"], "argument --port: '99999' is not a port"),
+        (["--port", "http"], "argument --port: 'http' is not a whole number"),
+        (["--chunk-size", "1"], "argument --chunk-size: a chunk has from 4096"),
+        (["--metrics-sources", "hosts"], "argument --metrics-sources: .*did you mean 'host'"),
+        (["--log-level", "loud"], "argument --log-level: invalid choice"),
+        (["--max-sessions", "0"], "argument --max-sessions: '0' is not a positive number"),
+        (["--idle-timeout", "-1"], "argument --idle-timeout: '-1' is not a number of seconds"),
+        (["--exit-when-idle", "nan"], "argument --exit-when-idle: 'nan' is not a number of seconds"),
+    ],
+)
+def test_a_wrong_option_is_one_line(start_server: StartServer, arguments: list[str], complaint: str) -> None:
+    server = start_server(*arguments)
+    server.wait_for_log(complaint)
+    assert server.process.wait(20) == 2
+
+
+def test_the_environment_sets_what_no_flag_does(start_server: StartServer, connect: Connect) -> None:
+    server = start_server(
+        "--port",
+        "0",
+        SKYTORCH_PORT="1",
+        SKYTORCH_HOST="127.0.0.1",
+        SKYTORCH_CHUNK_SIZE="65536",
+        SKYTORCH_LOG_LEVEL="debug",
+    )
+    assert connect(server.target).create().capabilities.chunk_bytes == 65536
+    assert server.stop() == 0
