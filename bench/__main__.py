@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 from pathlib import Path
 
 from . import report
@@ -36,7 +35,7 @@ def main() -> None:
     described["load"] = f"{described['load']} (1 min average at the end)"
     print(f"\n{report.text(figures, described)}")
     for path in report.write(figures, described, arguments.output):
-        print(os.path.relpath(path))
+        print(path)
 
 
 if __name__ == "__main__":

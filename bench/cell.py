@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 from .figure import Figure, in_turn
 from .ops import MICROSECONDS, OPS, ROUNDS, figures
@@ -40,7 +41,8 @@ def _run(shell: InteractiveShell, rig: Rig, magic: str, device: torch.device) ->
 
 def measure(rig: Rig) -> list[Figure]:
     """`x = x + 1` on 4 elements, 5,000 times in a cell: under ``%%sky``, and as it stands on the CPU."""
-    shell = InteractiveShell.instance()
+    # Without a history, whose file would outlive the folder that it lies in.
+    shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
     shell.run_line_magic("load_ext", "jupyter_skytorch")
     cell = in_turn(
         ROUNDS,

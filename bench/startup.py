@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
 import psutil
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+import jupyter_skytorch as sky
 
 from .embedded import private_runtime
 from .figure import Figure, alone
@@ -64,22 +66,32 @@ def _idle_share() -> float:
     """The share of one processor, in percent, that a server without a session uses, its fork server included."""
     with tempfile.TemporaryDirectory(prefix="sky-idle-") as folder:
         socket = Path(folder) / "server.sock"
-        server = psutil.Popen([sys.executable, "-m", "skytorch_server", "--unix-socket", str(socket)])
+        command = [sys.executable, "-m", "skytorch_server", "--unix-socket", str(socket), "--log-level", "ERROR"]
+        server = psutil.Popen(command)
         try:
             with grpc.insecure_channel(f"unix:{socket}") as channel:
-                grpc.channel_ready_future(channel).result(timeout=30)
-                health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=30)
+                grpc.channel_ready_future(channel).result(timeout=60)
+            # One session comes and goes, so that what a server does once is done.
+            with sky.connect(f"unix:{socket}", name="idle"):
+                pass
             processes = [server, *server.children(recursive=True)]
-            before = _processor_seconds(processes)
-            psutil.cpu_percent(interval=IDLE_SECONDS)
-            return 100 * (_processor_seconds(processes) - before) / IDLE_SECONDS
+            before = [_processor_seconds(process) for process in processes]
+            time.sleep(IDLE_SECONDS)
+            after = [_processor_seconds(process) for process in processes]
+            # The session's process may have ended in between; what it did then is not the idle server's.
+            used = sum(max(now - then, 0.0) for now, then in zip(after, before, strict=True))
+            return 100 * used / IDLE_SECONDS
         finally:
             server.terminate()
             server.wait(timeout=30)
 
 
-def _processor_seconds(processes: list[psutil.Process]) -> float:
-    return sum(sum(process.cpu_times()[:2]) for process in processes)
+def _processor_seconds(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return times.user + times.system
 
 
 def measure(rig: Rig) -> list[Figure]:

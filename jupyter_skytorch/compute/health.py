@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .channel import open_channel
 from .credentials import Credential
@@ -45,5 +45,6 @@ async def serves(channel: grpc.aio.Channel, seconds: float) -> bool:
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     request = health_pb2.HealthCheckRequest(service="skytorch.torch.Service")
-    reply = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=seconds)
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    reply = await stub.Check(request, timeout=seconds)
     return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)

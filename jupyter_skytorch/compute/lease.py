@@ -42,7 +42,7 @@ class Lease:
 
     def __init__(
         self,
-        stub: sessions_pb2_grpc.SessionsAsyncStub,
+        stub: sessions_pb2_grpc.SessionsStub,
         metadata: Metadata,
         place: Place,
         session: sessions_pb2.Session,

@@ -94,7 +94,7 @@ def progress(text: str, delay: float) -> Iterator[Callable[[str], None]]:
 
     The value of the context changes the text. Shows nothing where nobody looks: outside IPython.
     """
-    shell = get_ipython()  # type: ignore[no-untyped-call]
+    shell = get_ipython()
     if shell is None:
         yield lambda _text: None
         return

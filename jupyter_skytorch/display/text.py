@@ -18,4 +18,4 @@ def tell(text: str) -> None:
     if "\n" in text:
         # Columns of several lines are aligned for a font of one width.
         pre = f'<pre style="white-space: pre-wrap; margin: 0">{escape(text)}</pre>'
-    display({"text/plain": text, "text/html": block(pre, quiet=True)}, raw=True)  # type: ignore[no-untyped-call]
+    display({"text/plain": text, "text/html": block(pre, quiet=True)}, raw=True)

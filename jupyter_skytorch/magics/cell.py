@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from IPython.core.error import UsageError
 from IPython.display import display
@@ -22,9 +22,11 @@ from .source import CellSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from types import CodeType
+
+    from IPython.core.interactiveshell import InteractiveShell
 
     from jupyter_skytorch.compute import Compute
-    from jupyter_skytorch.session import Counters
 
     from .sky import SkyMagics
 
@@ -41,8 +43,7 @@ def run(magics: SkyMagics, words: Sequence[str], body: str) -> None:
         raise UsageError(f"%%sky takes the name of a Compute and nothing else, not {' '.join(words)!r}")
     with one_line():
         compute = _compute(magics, words[0] if words else None)
-    source = CellSource(magics.shell, body)
-    _Run(magics, compute, source).run()
+    _Run(magics, compute, body).run()
 
 
 def _compute(magics: SkyMagics, name: str | None) -> Compute:
@@ -66,22 +67,28 @@ def _first(magics: SkyMagics, target: str) -> Compute:
 class _Run:
     """One run of one cell."""
 
-    def __init__(self, magics: SkyMagics, compute: Compute, source: CellSource) -> None:
+    def __init__(self, magics: SkyMagics, compute: Compute, body: str) -> None:
         self._magics = magics
         self._compute = compute
         self._session = compute.session
-        self._source = source
+        # A magic that runs has a shell.
+        self._shell = cast("InteractiveShell", magics.shell)
+        self._source = CellSource(self._shell, body)
         self._outcome: Outcome = "done"
+        self._session.take_sync_lines()
+        self._before = self._executed = self._session.counters()
+        self._began = time.perf_counter()
 
     def run(self) -> None:
         """Execute, wait for the remote end, raise its errors here, and show the ledger."""
         __tracebackhide__ = True
         codes = self._source.compile()
-        before = self._session.counters()
-        self._session.take_sync_lines()
-        began = time.perf_counter()
         try:
-            self._execute(codes)
+            try:
+                self._execute(codes)
+            finally:
+                # Waiting for the end is no sync point of the cell's own.
+                self._executed = self._session.counters()
             self._settle()
         except KeyboardInterrupt:
             self._outcome = "interrupted"
@@ -92,11 +99,11 @@ class _Run:
             self._settle_after(error)
             raise
         finally:
-            self._show(before, time.perf_counter() - began)
+            self._show()
 
-    def _execute(self, codes: Iterator[object]) -> None:
+    def _execute(self, codes: Iterator[CodeType]) -> None:
         __tracebackhide__ = True
-        namespace = self._magics.shell.user_ns
+        namespace = self._shell.user_ns
         outer = namespace.get(MARK)
         namespace[MARK] = device.mark
         device.mark[0], device.mark[1] = 0, self._source.number
@@ -146,25 +153,23 @@ class _Run:
                 f"%sky connect begins anew"
             )
 
-    def _show(self, before: Counters, wall: float) -> None:
+    def _show(self) -> None:
         if not self._magics.ledger:
             return
-        now = self._session.counters()
-        kind = self._compute.default_device
-        display(
-            Ledger(
-                where=f"{self._compute.name} {kind}",
-                wall_seconds=wall,
-                remote_seconds=now.remote_seconds - before.remote_seconds,
-                ops=now.ops - before.ops,
-                bytes_up=now.bytes_up - before.bytes_up,
-                bytes_down=now.bytes_down - before.bytes_down,
-                sync_points=now.sync_points - before.sync_points,
-                wait_seconds=now.wait_seconds - before.wait_seconds,
-                sync_lines=self._sync_lines(),
-                outcome=self._outcome,
-            )
+        before, executed, now = self._before, self._executed, self._session.counters()
+        ledger = Ledger(
+            where=f"{self._compute.name} {self._compute.default_device}",
+            wall_seconds=time.perf_counter() - self._began,
+            remote_seconds=now.remote_seconds - before.remote_seconds,
+            ops=now.ops - before.ops,
+            bytes_up=now.bytes_up - before.bytes_up,
+            bytes_down=now.bytes_down - before.bytes_down,
+            sync_points=executed.sync_points - before.sync_points,
+            wait_seconds=executed.wait_seconds - before.wait_seconds,
+            sync_lines=self._sync_lines(),
+            outcome=self._outcome,
         )
+        display(ledger)
 
     def _sync_lines(self) -> tuple[SyncLine, ...]:
         taken = self._session.take_sync_lines()

@@ -58,11 +58,11 @@ def _result(candidates: Sequence[str], token: str) -> SimpleMatcherResult:
 
 def install(shell: InteractiveShell) -> None:
     """Add the matcher to a shell."""
-    if shell.Completer is not None and match_sky not in shell.Completer.custom_matchers:
+    if match_sky not in shell.Completer.custom_matchers:
         shell.Completer.custom_matchers.append(match_sky)
 
 
 def uninstall(shell: InteractiveShell) -> None:
     """Take it away again."""
-    if shell.Completer is not None and match_sky in shell.Completer.custom_matchers:
+    if match_sky in shell.Completer.custom_matchers:
         shell.Completer.custom_matchers.remove(match_sky)

@@ -28,19 +28,18 @@ def install(shell: InteractiveShell) -> None:
     magics = SkyMagics(shell=shell)
     shell.register_magics(magics)
     completion.install(shell)
-    for (module, name), bundle in _BUNDLES.items():
-        shell.display_formatter.mimebundle_formatter.for_type_by_name(module, name, bundle)
+    if shell.display_formatter is not None:
+        for (module, name), bundle in _BUNDLES.items():
+            shell.display_formatter.mimebundle_formatter.for_type_by_name(module, name, bundle)
     show_with(lambda text: progress(text, magics.progress_delay))
 
 
 def uninstall(shell: InteractiveShell) -> None:
     """Undo install()."""
     show_with(None)
-    formatter = shell.display_formatter.mimebundle_formatter
-    for module, name in _BUNDLES:
-        formatter.deferred_printers.pop((module, name), None)
-        for kind in [kind for kind in formatter.type_printers if (kind.__module__, kind.__name__) == (module, name)]:
-            formatter.pop(kind)
+    if shell.display_formatter is not None:
+        for module, name in _BUNDLES:
+            shell.display_formatter.mimebundle_formatter.pop(f"{module}.{name}", None)
     completion.uninstall(shell)
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("sky", None)

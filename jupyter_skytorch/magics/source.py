@@ -41,7 +41,8 @@ class CellSource:
 
     def _whole_cell(self) -> tuple[str, list[str]]:
         """Return the text of the cell that holds the body, and its lines before the body."""
-        history = self._shell.history_manager.input_hist_raw
+        manager = self._shell.history_manager
+        history = manager.input_hist_raw if manager else []
         raw, body = (history[-1] if history else "").rstrip("\n"), self._body.rstrip("\n")
         if not raw.endswith(body) or raw == body:
             # Not from a cell of the history: run silently, or by run_cell_magic().
@@ -72,9 +73,9 @@ class CellSource:
         silent, shown = self._interactive(module.body)
         with self._shell.compile.extra_flags(ast.PyCF_ALLOW_TOP_LEVEL_AWAIT):
             if silent:
-                yield self._shell.compile(ast.Module(silent, module.type_ignores), name, "exec")
+                yield self._shell.compile(ast.Module(silent, module.type_ignores), name, "exec")  # type: ignore[arg-type]
             if shown:
-                yield self._shell.compile(ast.Interactive(shown), name, "single")
+                yield self._shell.compile(ast.Interactive(shown), name, "single")  # type: ignore[arg-type]
 
     def _interactive(self, statements: list[ast.stmt]) -> tuple[list[ast.stmt], list[ast.stmt]]:
         """Divide the statements into those that show nothing and those whose values are displayed."""

@@ -9,7 +9,6 @@ os.environ["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"
 
 import argparse
 import asyncio
-import logging
 import signal
 import sys
 from difflib import get_close_matches
@@ -29,8 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs a server until it is told to stop. Returns the process's exit status."""
     options = _parser().parse_args(arguments)
     set_up_logging(options.log_level)
-    # Chatty at INFO about things that are nothing to a reader of this log.
-    logging.getLogger("grpc").setLevel(logging.WARNING)
+    # Torch takes longest to load, and does it beside everything that this process loads.
+    from .front.forkserver import warm_up
+
+    warm_up()
     from .front.auth import TokenFileError
     from .front.listening import ListenError
 

@@ -39,15 +39,40 @@ def _until() -> Callable[..., None]:
 
 @pytest.fixture
 def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of the runtime files; embedded servers started from it end with the test."""
+    """A fresh folder of runtime files; the embedded servers that are started from it end with the test."""
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.delenv("SKYTORCH_TOKEN", raising=False)
-    yield tmp_path / "skytorch"
-    for compute in computes().values():
-        compute.close()
-    for record in (tmp_path / "skytorch").glob("server-*.json"):
+    with _embedded_servers(tmp_path) as folder:
+        yield folder
+        _close_all()
+
+
+@pytest.fixture(scope="module")
+def module_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a module's shared server."""
+    folder = tmp_path_factory.mktemp("shared")
+    with _embedded_servers(folder):
+        yield folder
+
+
+@pytest.fixture
+def shared(module_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of runtime files whose embedded server is left to the module's next test, without sessions."""
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(module_folder))
+    yield module_folder / "skytorch"
+    _close_all()
+
+
+@contextlib.contextmanager
+def _embedded_servers(folder: Path) -> Iterator[Path]:
+    yield folder / "skytorch"
+    for record in (folder / "skytorch").glob("server-*.json"):
         with contextlib.suppress(ProcessLookupError):
             os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
+
+
+def _close_all() -> None:
+    for compute in computes().values():
+        compute.close()
 
 
 def embedded(runtime: Path) -> dict[str, object]:

@@ -33,7 +33,7 @@ def another_process() -> subprocess.Popen[str]:
     )
 
 
-def test_connecting_starts_a_server_and_connecting_again_finds_it(runtime: Path) -> None:
+def test_connecting_starts_a_server_and_connecting_again_finds_it(shared: Path) -> None:
     compute = connect()
     assert (compute.name, compute.provider, compute.state) == ("local", "local", "connected")
     assert connect() is compute
@@ -46,15 +46,15 @@ def test_connecting_starts_a_server_and_connecting_again_finds_it(runtime: Path)
     assert {"host.memory.used", "torch.sessions"} <= {metric.name for metric in compute.metrics()}
 
 
-def test_it_listens_where_only_this_user_comes(runtime: Path, embedded: Callable[[Path], dict[str, object]]) -> None:
+def test_it_listens_where_only_this_user_comes(shared: Path, embedded: Callable[[Path], dict[str, object]]) -> None:
     connect()
-    socket = Path(str(embedded(runtime)["socket"]))
+    socket = Path(str(embedded(shared)["socket"]))
     assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
-    for file in runtime.glob("server-*"):
+    for file in shared.glob("server-*"):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_a_session_is_written_down_while_it_lives(runtime: Path) -> None:
+def test_a_session_is_written_down_while_it_lives(shared: Path) -> None:
     with connect() as compute:
         (record,) = records.read_all()
         assert (record.session_id, record.address) == (compute.session.id, compute.address)
@@ -65,7 +65,7 @@ def test_a_session_is_written_down_while_it_lives(runtime: Path) -> None:
     assert compute.state == "closed"
 
 
-def test_two_names_are_two_sessions_on_one_server(runtime: Path) -> None:
+def test_two_names_are_two_sessions_on_one_server(shared: Path) -> None:
     first, second = connect(), connect(name="second")
     assert first.boot_id == second.boot_id
     assert first.session.id != second.session.id
@@ -115,7 +115,7 @@ def test_a_server_that_cannot_start_is_quoted(runtime: Path, monkeypatch: pytest
     assert records.read_all() == []
 
 
-def test_a_process_that_exits_leaves_no_session(runtime: Path) -> None:
+def test_a_process_that_exits_leaves_no_session(shared: Path) -> None:
     mine = connect()
     other = another_process()
     assert other.stdout is not None
@@ -125,7 +125,7 @@ def test_a_process_that_exits_leaves_no_session(runtime: Path) -> None:
     assert [session.session_id for session in mine.sessions()] == [mine.session.id]
 
 
-def test_a_forked_child_does_not_close_its_parents_session(runtime: Path) -> None:
+def test_a_forked_child_does_not_close_its_parents_session(shared: Path) -> None:
     compute = connect()
     pid = os.fork()
     if pid == 0:
@@ -136,6 +136,6 @@ def test_a_forked_child_does_not_close_its_parents_session(runtime: Path) -> Non
     assert len(records.read_all()) == 1
 
 
-def test_the_top_level_connects_too(runtime: Path) -> None:
+def test_the_top_level_connects_too(shared: Path) -> None:
     with jupyter_skytorch.connect() as compute:
         assert isinstance(compute, Compute)

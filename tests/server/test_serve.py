@@ -48,6 +48,8 @@ async def test_a_server_that_cannot_listen_raises() -> None:
     from skytorch_server.front.listening import ListenError
 
     with pytest.raises(ListenError, match="can't listen on"):
-        await serve(Server(insecure=True), host="192.0.2.1")
+        await serve(server := Server(insecure=True), host="192.0.2.1")
+    with pytest.raises(ListenError, match="can't listen on"):
+        await server.listening()
     with pytest.raises(ValueError, match="chunk size"):
         await serve(Server(), port=0, chunk_size=1)

@@ -152,7 +152,9 @@ class Browser:
         return compute
 
     async def close(self) -> None:
-        """Closes the panel."""
+        """Closes the panel, if it is not closed."""
+        if self._connection.close_code is not None:
+            return
         self._connection.close()
         async with asyncio.timeout(PATIENCE):
             while await self._connection.read_message() is not None:

@@ -2,6 +2,7 @@
 
 #include <ATen/EmptyTensor.h>
 
+#include <bit>
 #include <memory>
 #include <shared_mutex>
 
@@ -45,7 +46,11 @@ class Signature {
       return;
     }
     if (value.isBool()) return tag(value_free ? 'b' : value.toBool() ? 'T' : 'F');
-    if (value.isDouble()) return tag('d');
+    if (value.isDouble()) {
+      tag('d');
+      if (!value_free) number(std::bit_cast<int64_t>(value.toDouble()));
+      return;
+    }
     if (value.isComplexDouble()) return tag('z');
     if (value.isList()) {
       auto items = value.toListRef();

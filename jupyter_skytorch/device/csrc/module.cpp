@@ -1,7 +1,4 @@
 // The Python face of the device core.
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-
 #include <c10/util/Exception.h>
 
 #include <ATen/EmptyTensor.h>

@@ -66,8 +66,10 @@ OpInfo::OpInfo(const c10::OperatorHandle& op) : handle(op), index(next_index.fet
   schema_hash = wire::schema_hash(text.str());
   arguments = schema.arguments().size();
   returns = schema.returns().size();
+  // The few ops whose results are as long as their numbers say.
+  bool shaped_by_numbers = schema.name() == "aten::arange" || schema.name() == "aten::range";
   for (const auto& argument : schema.arguments()) {
-    value_free.push_back(is_number(*argument.real_type()));
+    value_free.push_back(!shaped_by_numbers && is_number(*argument.real_type()));
     is_output.push_back(argument.is_out());
     is_out = is_out || argument.is_out();
   }

@@ -5,6 +5,7 @@
 // calls into Python with a lock held.
 #pragma once
 
+#define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <skytorch_wire/reader.h>
 #include <skytorch_wire/writer.h>
@@ -163,6 +164,7 @@ class Sink {
   std::string stop_kind_, stop_message_;
 
   static constexpr uint64_t kMinAhead = 4096;
+  static constexpr double kSignalCheck = 0.05;  // s between looks for signals while something is waited for
 };
 
 // Raises a Python exception from C++: the pending one, of any type.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import threading
 from multiprocessing import forkserver
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 _PRELOAD = ["skytorch_server.session.preload"]
 
 
+def warm_up() -> None:
+    """Begins to import torch in the fork server; returns at once."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOAD)
+    forkserver.ensure_running()
+
+
 class ForkServer:
     """Starts processes that share torch's code with each other.
 
@@ -24,13 +31,9 @@ class ForkServer:
     """
 
     def __init__(self) -> None:
+        warm_up()
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(_PRELOAD)
         self._one_at_a_time = asyncio.Lock()
-
-    def warm_up(self) -> None:
-        """Begins to import torch in the fork server; returns at once."""
-        forkserver.ensure_running()
 
     async def start(self, main: Callable[..., None], *arguments: object) -> ChildProcess:
         """Runs `main(*arguments, connection)` in a new process.
@@ -40,12 +43,23 @@ class ForkServer:
         """
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=main, args=(*arguments, theirs))
+        abandoned = threading.Event()
+
+        def start() -> None:
+            process.start()
+            theirs.close()
+            if abandoned.is_set():
+                process.kill()
+
         try:
             async with self._one_at_a_time:
                 # Waits until torch is imported, the first time.
-                await in_daemon_thread(process.start)
+                await in_daemon_thread(start)
         except (OSError, EOFError) as error:
             raise ChildError(f"the fork server does not answer ({error})") from error
-        finally:
-            theirs.close()
+        except asyncio.CancelledError:
+            abandoned.set()
+            if process.pid is not None:
+                process.kill()
+            raise
         return ChildProcess(process, ours)

@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,7 +85,7 @@ class Server:
         self.boot_id = secrets.token_hex(16)
 
     async def listening(self) -> Listening:
-        """Where the server listens; waits until it does."""
+        """Where the server listens; waits until it does, and raises what :func:`serve` does if it can't."""
         return await asyncio.shield(self._listening)
 
     def stop(self) -> None:
@@ -95,19 +94,25 @@ class Server:
 
     async def run(self, host: str, port: int, chunk_bytes: int) -> None:
         """What :func:`serve` does."""
-        if not CHUNK_BYTES_RANGE[0] <= chunk_bytes <= CHUNK_BYTES_RANGE[1]:
-            raise ValueError(f"the chunk size is between {CHUNK_BYTES_RANGE[0]} and {CHUNK_BYTES_RANGE[1]} bytes")
-        folder = _own_folder()
         try:
-            await self._run(folder, host, port, chunk_bytes)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            if not CHUNK_BYTES_RANGE[0] <= chunk_bytes <= CHUNK_BYTES_RANGE[1]:
+                raise ValueError(f"the chunk size is between {CHUNK_BYTES_RANGE[0]} and {CHUNK_BYTES_RANGE[1]} bytes")
+            folder = _own_folder()
+            try:
+                await self._run(folder, host, port, chunk_bytes)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+        except BaseException as error:
+            if not self._listening.done():
+                self._listening.set_exception(error)
+                # Whoever waits for it hears of it; it is no mishap that perhaps nobody does.
+                self._listening.exception()
+            raise
 
     async def _run(self, folder: Path, host: str, port: int, chunk_bytes: int) -> None:
         grpc_server = grpc.aio.server(interceptors=[AuthInterceptor(self._principals)], options=CHANNEL_OPTIONS)
         listening = self._listen(grpc_server, host, port)
         fork_server = ForkServer()
-        fork_server.warm_up()
         devices = Devices(fork_server)
         sessions = Sessions(
             fork_server,
@@ -134,9 +139,6 @@ class Server:
             # The sessions' ends are what ends the calls that still run.
             await asyncio.gather(sessions.close_all("the server was stopped"), grpc_server.stop(_GRACE_SECONDS))
             sampler.close()
-            if self._unix_socket is not None:
-                with suppress(FileNotFoundError):
-                    self._unix_socket.unlink()
 
     def _listen(self, grpc_server: grpc.aio.Server, host: str, port: int) -> Listening:
         if self._unix_socket is not None:

@@ -132,9 +132,9 @@ void Executor::execute(const Submission& submission) {
     put({route_, Outgoing::kDone, {}, nullptr});
   } catch (const Malformed& error) {
     put({route_, Outgoing::kMalformed, error.what(), nullptr});
-  } catch (const std::exception& error) {
+  } catch (...) {
     // Not an op's own failure (those are replies), so what the session holds can no longer be vouched for.
-    put({route_, Outgoing::kMalformed, std::string("the server could not go on: ") + error.what(), nullptr});
+    put({route_, Outgoing::kMalformed, "the server could not go on: " + current_failure().message, nullptr});
   }
 }
 

@@ -4,6 +4,7 @@
 #include <c10/util/Exception.h>
 #include <skytorch_wire/format.h>
 
+#include <exception>
 #include <new>
 #include <string>
 
@@ -37,6 +38,14 @@ inline Failure current_failure() {
     return {ErrorKind::kOutOfMemory, "the server is out of memory"};
   } catch (const std::exception& error) {
     return {ErrorKind::kRuntime, error.what()};
+  }
+}
+
+inline Failure failure_of(const std::exception_ptr& exception) {
+  try {
+    std::rethrow_exception(exception);
+  } catch (...) {
+    return current_failure();
   }
 }
 

@@ -32,12 +32,6 @@ wire::Layout bytes_layout(int64_t offset, int64_t size) {
   return layout;
 }
 
-// A stand-in for memory that could not be had, so that later records still find the storage's shape.
-at::Tensor placeholder(const wire::Layout& layout) {
-  return at::empty_strided(c10::IntArrayRef(layout.sizes.data(), layout.dims), c10::IntArrayRef(layout.strides.data(), layout.dims),
-                           at::TensorOptions().dtype(Store::dtype(layout.dtype)).device(c10::kMeta));
-}
-
 }  // namespace
 
 void Interpreter::step(Reader& in, uint64_t sequence, ReplyPort& port) {
@@ -138,7 +132,11 @@ void Interpreter::op(Reader& in, bool ask, ReplyPort& port) {
     bool needed = item.access != Access::kOverwrite || !item.whole || item.entry->home.is_meta();
     if (needed && item.entry->poisoned_by) poison_ = item.entry->poisoned_by;
   }
-  if (poison_) {
+  if (touched_.failure) {
+    failure = failure_of(touched_.failure);
+    failed = true;
+    poison_ = origin_;
+  } else if (poison_) {
     failed = true;
   } else if (cancelled()) {
     failure = {wire::ErrorKind::kCancelled, "cancelled by an interrupt"};
@@ -179,7 +177,8 @@ void Interpreter::op(Reader& in, bool ask, ReplyPort& port) {
     bool cancelled_only = is_new && failure.kind == wire::ErrorKind::kCancelled;
     for (const auto& item : touched_.items)
       // An interrupted update leaves the last executed value; only what was never written can't be read.
-      if (item.access != Access::kRead && (!cancelled_only || item.fresh)) item.entry->poisoned_by = poison_;
+      if ((item.access != Access::kRead && !cancelled_only) || (item.fresh && (item.access != Access::kRead || item.entry->home.is_meta())))
+        item.entry->poisoned_by = poison_;
     if (is_new)
       fail(failure, ask);
     else if (ask)
@@ -332,6 +331,10 @@ void Interpreter::read(Reader& in, ReplyPort& port) {
   touched_.clear();
   current_ = nullptr;
   at::Tensor tensor = values_.tensor(in, touched_);
+  if (touched_.failure) {
+    touched_.items[0].entry->poisoned_by = origin_;
+    return fail(failure_of(touched_.failure), true);
+  }
   uint64_t poison = touched_.items.empty() ? 0 : touched_.items[0].entry->poisoned_by;
   if (poison) return error(sequence_, poison);
   try {

@@ -63,6 +63,11 @@ at::Tensor allocate(const wire::Layout& layout, uint64_t bytes, c10::Device devi
   return Store::view(Entry{whole}, layout);
 }
 
+at::Tensor placeholder(const wire::Layout& layout) {
+  return at::empty_strided(c10::IntArrayRef(layout.sizes.data(), layout.dims), c10::IntArrayRef(layout.strides.data(), layout.dims),
+                           at::TensorOptions().dtype(Store::dtype(layout.dtype)).device(c10::kMeta));
+}
+
 at::Tensor Values::host_tensor(Reader& in) {
   wire::Layout layout;
   in.layout(layout);
@@ -112,7 +117,16 @@ at::Tensor Values::tensor(Reader& in, Value tag, Access access, Touched& touched
       c10::Device device = devices_.at(in.varint());
       uint64_t bytes = in.varint();
       in.layout(layout_);
-      Entry& entry = store_.put(id, allocate(layout_, bytes, device));
+      at::Tensor fresh;
+      try {
+        fresh = allocate(layout_, bytes, device);
+      } catch (const Malformed&) {
+        throw;
+      } catch (...) {
+        touched.failure = std::current_exception();
+        fresh = placeholder(layout_);
+      }
+      Entry& entry = store_.put(id, std::move(fresh));
       touch_home(touched, entry, access, true);
       return entry.home;
     }

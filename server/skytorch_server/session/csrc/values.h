@@ -6,6 +6,7 @@
 #include <skytorch_wire/reader.h>
 
 #include <array>
+#include <exception>
 #include <optional>
 #include <unordered_map>
 #include <vector>
@@ -49,7 +50,11 @@ struct Touched {
     c10::DimVector sizes;  // of an output, before the op
   };
   std::vector<Item> items;
-  void clear() { items.clear(); }
+  std::exception_ptr failure;  // why memory for one of them could not be had
+  void clear() {
+    items.clear();
+    failure = nullptr;
+  }
 };
 
 class Values {
@@ -75,5 +80,7 @@ class Values {
 
 // A fresh, uninitialised tensor of the layout, whose storage has `bytes` bytes.
 at::Tensor allocate(const wire::Layout& layout, uint64_t bytes, c10::Device device);
+// A stand-in for memory that could not be had, so that later records still find the storage's shape.
+at::Tensor placeholder(const wire::Layout& layout);
 
 }  // namespace skytorch

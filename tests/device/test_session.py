@@ -1,0 +1,90 @@
+"""Sessions are apart from each other, end cleanly, and never leave anybody waiting."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+import torch
+
+import jupyter_skytorch
+
+
+def test_two_sessions_share_nothing(sky: torch.device) -> None:
+    with jupyter_skytorch.connect("local", name="other") as other:
+        there = other.device("cpu")
+        a, b = torch.ones(2, device=sky), torch.ones(2, device=there)
+        with pytest.raises(RuntimeError, match="two Computes|same device"):
+            a + b
+        torch.manual_seed(5)
+        first = torch.rand(3, device=sky)
+        torch.rand(100, device=there)
+        torch.manual_seed(5)
+        assert torch.equal(torch.rand(3, device=sky).cpu(), first.cpu())
+        assert torch.equal(b.to(sky).cpu(), a.cpu())
+    with pytest.raises(jupyter_skytorch.SessionClosed, match="other was closed"):
+        b + 1
+    assert a.sum().item() == 2
+
+
+def test_a_worker_that_dies_is_told_while_somebody_waits_and_takes_nobody_along(sky: torch.device) -> None:
+    with jupyter_skytorch.connect("local", name="victim") as victim:
+        x = torch.randn(1500, 1500, device=victim.device("cpu"))
+        (pid,) = (s.pid for s in victim.sessions() if s.session_id == victim.session.id)
+        killer = threading.Timer(0.5, os.kill, (pid, signal.SIGKILL))
+        killer.start()
+        with pytest.raises(jupyter_skytorch.SessionLost, match="victim"):
+            for _ in range(2000):
+                x = x @ x
+                x = x / x.norm()
+                x.sum().item()
+        killer.join()
+        assert victim.session.state == "lost"
+    assert torch.ones(2, device=sky).sum().item() == 2
+
+
+def test_what_was_issued_can_be_cancelled(compute: jupyter_skytorch.Compute, sky: torch.device) -> None:
+    x = torch.randn(1200, 1200, device=sky) / 1200
+    kept = torch.ones(3, device=sky)
+    torch.sky.synchronize()
+    y = x
+    for _ in range(60):
+        y = y @ x
+    assert not compute.session.drain(0.01)
+    compute.session.cancel()
+    assert compute.session.drain(30)
+    assert kept.sum().item() == 3
+    with pytest.raises(jupyter_skytorch.SkyError, match="cancelled by an interrupt"):
+        y.cpu()
+    compute.session.raise_pending()
+    assert (kept + 1).sum().item() == 6
+
+
+def test_the_run_ahead_is_bounded(compute: jupyter_skytorch.Compute, sky: torch.device) -> None:
+    x = torch.randn(400, 400, device=sky) / 400
+    torch.sky.synchronize()
+    ahead = []
+    for _ in range(3000):
+        x = x @ x
+        now = compute.session._sink.counters()
+        ahead.append(now["issued"] - now["executed"])
+    torch.sky.synchronize()
+    assert max(ahead) < 9000  # of the 9,000 records and more that this is
+
+
+def test_a_process_that_ends_without_closing_exits_cleanly() -> None:
+    code = """
+import torch, jupyter_skytorch
+compute = jupyter_skytorch.connect()
+w = torch.ones(3, device=compute.device(), requires_grad=True)
+(w * 2).sum().backward()
+print(w.grad.sum().item())
+raise SystemExit(3)
+"""
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+        assert (done.returncode, done.stdout.strip()) == (3, "6.0"), done.stderr

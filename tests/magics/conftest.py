@@ -1,0 +1,159 @@
+"""A real kernel, driven as a notebook drives it."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jupyter_client.manager import start_new_kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jupyter_client.blocking.client import BlockingKernelClient
+    from jupyter_client.manager import KernelManager
+
+TIMEOUT = 120.0
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass
+class Result:
+    """What a cell gave."""
+
+    status: str = ""
+    number: int = 0
+    printed: str = ""
+    result: dict[str, Any] | None = None
+    displays: list[dict[str, Any]] = field(default_factory=list)
+    updates: list[dict[str, Any]] = field(default_factory=list)
+    traceback: str = ""
+    error: str = ""
+
+    @property
+    def value(self) -> str:
+        """The text of Out[n]."""
+        assert self.result is not None, self
+        return str(self.result["text/plain"])
+
+    @property
+    def ledger(self) -> str:
+        """The ledger line."""
+        return str(self.displays[-1]["text/plain"])
+
+
+class Kernel:
+    """A kernel with the extension loaded."""
+
+    def __init__(self, manager: KernelManager, client: BlockingKernelClient) -> None:
+        self._manager = manager
+        self._client = client
+
+    def run(self, code: str, *, during: Callable[[str], None] | None = None) -> Result:
+        """Run a cell to its end. `during` is called with each text that it prints."""
+        request = self._client.execute(code)
+        result = Result()
+        while True:
+            message = self._client.get_iopub_msg(timeout=TIMEOUT)
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            kind, content = message["msg_type"], message["content"]
+            if kind == "stream":
+                result.printed += content["text"]
+                if during is not None:
+                    during(content["text"])
+            elif kind == "execute_result":
+                result.result = content["data"]
+            elif kind == "display_data":
+                result.displays.append(content["data"])
+            elif kind == "update_display_data":
+                result.updates.append(content["data"])
+            elif kind == "error":
+                result.traceback = _COLOURS.sub("", "\n".join(content["traceback"]))
+            elif kind == "status" and content["execution_state"] == "idle":
+                break
+        reply = self._reply(request)
+        result.status, result.number = reply["status"], reply.get("execution_count") or 0
+        result.error = f"{reply['ename']}: {reply['evalue']}" if reply["status"] == "error" else ""
+        return result
+
+    def _reply(self, request: str) -> dict[str, Any]:
+        while True:
+            message = self._client.get_shell_msg(timeout=TIMEOUT)
+            if message["parent_header"].get("msg_id") == request:
+                return dict(message["content"])
+
+    def ok(self, code: str) -> Result:
+        """Run a cell that must succeed."""
+        result = self.run(code)
+        assert result.status == "ok", result.traceback or result.printed
+        return result
+
+    def usage_error(self, code: str) -> str:
+        """Run a cell that must end in a one-line usage error, and return the line."""
+        result = self.run(code)
+        assert result.error.startswith("UsageError"), result
+        assert result.traceback == ""
+        (line,) = result.printed.strip().splitlines()
+        return str(line)
+
+    def complete(self, text: str) -> list[str]:
+        """Ask for completions at the end of a text."""
+        return list(self._client.complete(text, reply=True, timeout=TIMEOUT)["content"]["matches"])
+
+    def interrupt(self) -> None:
+        """Interrupt what runs, as the stop button does."""
+        self._manager.interrupt_kernel()
+
+    def interrupt_when_printed(self, word: str, *, after: float = 0.0) -> Callable[[str], None]:
+        """For run(during=...): interrupt the cell, some seconds after it has printed a word."""
+        return lambda text: threading.Timer(after, self.interrupt).start() if word in text else None
+
+
+@pytest.fixture(scope="module")
+def fresh_kernel() -> Iterator[Kernel]:
+    """A kernel of the module's own, with the extension and nothing connected at first."""
+    manager, client = start_new_kernel(kernel_name="python3")
+    try:
+        kernel = Kernel(manager, client)
+        kernel.ok("import torch\n%load_ext jupyter_skytorch")
+        yield kernel
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel()
+
+
+@pytest.fixture
+def kernel(fresh_kernel: Kernel) -> Kernel:
+    """The module's kernel, with nothing connected."""
+    fresh_kernel.ok("import jupyter_skytorch\nfor compute in jupyter_skytorch.computes().values(): compute.close()")
+    return fresh_kernel
+
+
+@pytest.fixture
+def connected(fresh_kernel: Kernel) -> Kernel:
+    """The module's kernel, connected to the embedded server and to nothing else."""
+    fresh_kernel.ok(
+        "import jupyter_skytorch\n"
+        "for compute in jupyter_skytorch.computes().values():\n"
+        "    if compute.name != 'local' or compute.state != 'connected': compute.close()\n"
+        "compute = %sky connect\n"
+    )
+    return fresh_kernel
+
+
+def until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s"
+        time.sleep(0.01)
+
+
+@pytest.fixture(name="until")
+def _until() -> Callable[..., None]:
+    return until
