@@ -95,8 +95,8 @@ class Compute:
     def device(self, type: Literal["cpu", "cuda"] | None = None, index: int = 0) -> torch.device:  # noqa: A002
         """Return the torch device that stands for one of the server's: ``torch.device("sky", i)``.
 
-        Without a type: the server's CUDA device where it has one, else its CPU. Raises ValueError for a device that
-        the server does not have, SessionLost or SessionClosed when the session is no more.
+        Without a type: the server's CUDA device where it has one, else its CPU. Raises SkyError for a device that
+        the server does not have.
         """
         return self.session.device(type or self.default_device, index)
 

@@ -3,6 +3,8 @@
 A C++ core (``csrc``) writes what is done to sky tensors as records into a :class:`Sink`, which a session drains.
 """
 
+from __future__ import annotations
+
 from .backend import Sink, core, mark, new_sink
 from .errors import ConnectError, SessionClosed, SessionLost, SkyError
 

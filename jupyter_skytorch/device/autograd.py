@@ -11,7 +11,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.autograd.graph as graph
+from torch.autograd import graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,10 +24,10 @@ def run_on_callers_thread() -> None:
     run: Callable[..., Any] = graph._engine_run_backward
 
     @wraps(run)
-    def run_backward(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  (handed on as it is)
+    def run_backward(*args: Any, **kwargs: Any) -> Any:
         # The switch is the thread's own, so it has to be thrown in each.
         with torch.autograd.set_multithreading_enabled(False):
             return run(*args, **kwargs)
 
-    graph._engine_run_backward = run_backward  # type: ignore[assignment]
+    graph._engine_run_backward = run_backward
     torch.autograd._engine_run_backward = run_backward  # type: ignore[attr-defined]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
+
 from skytorch_wire import native
 
 from . import autograd, errors, module
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import ModuleType
 
 __all__ = ["Sink", "core", "mark", "new_sink"]
 
@@ -38,7 +39,7 @@ class Sink(Protocol):
         """Raise the oldest remote error that was not raised yet."""
 
     def counters(self) -> Mapping[str, int]:
-        """Cumulative: ops, bytes_up, bytes_down, sync_points, wait_nanoseconds, remote_nanoseconds, issued, executed."""
+        """Cumulative: ops, bytes_up, bytes_down, sync_points, {wait,remote}_nanoseconds, issued, executed."""
 
     def take_sync_lines(self) -> dict[int, tuple[int, float]]:
         """By line: how many sync points since the last call, and the seconds that they waited."""
@@ -48,7 +49,14 @@ class Sink(Protocol):
 
 
 #: Ops that PyTorch would take apart, or answer with an error, before the device could see them.
-_WHOLE = ("convolution", "convolution_backward", "native_layer_norm", "native_layer_norm_backward", "native_group_norm", "abs")
+_WHOLE = (
+    "convolution",
+    "convolution_backward",
+    "native_layer_norm",
+    "native_layer_norm_backward",
+    "native_group_norm",
+    "abs",
+)
 
 
 def _whole_ops() -> list[str]:
@@ -60,11 +68,13 @@ def _whole_ops() -> list[str]:
 def _register() -> ModuleType:
     # Before anything is changed: a core that can't be had leaves torch as it was.
     core = native.load("jupyter_skytorch.device")
-    torch.utils.rename_privateuse1_backend("sky")
+    torch.utils.rename_privateuse1_backend("sky")  # type: ignore[attr-defined]
     core.register_whole(_whole_ops())
     core.set_exception_factory(errors.make)
-    torch._register_device_module("sky", module.build(core))
-    torch.utils.generate_methods_for_privateuse1_backend(for_storage=True)
+    torch._register_device_module(  # type: ignore[no-untyped-call]
+        "sky", module.build(core)
+    )
+    torch.utils.generate_methods_for_privateuse1_backend(for_storage=True)  # type: ignore[attr-defined]
     autograd.run_on_callers_thread()
     return core
 

@@ -31,7 +31,7 @@ _TYPES: tuple[type[Exception], ...] = (
     TypeError,
     NotImplementedError,
     torch.OutOfMemoryError,
-    torch.linalg.LinAlgError,
+    torch.linalg.LinAlgError,  # type: ignore[attr-defined]
     SkyError,
 )
 
@@ -40,9 +40,9 @@ def make(kind: int | str, message: str, op: str = "", line: int = 0, cell: int =
     """The exception for a remote error (`kind` is a wire::ErrorKind) or for the end of a session (a word)."""
     if isinstance(kind, str):
         return (SessionClosed if kind == "closed" else SessionLost)(message)
-    where = ", ".join(
-        part
-        for part in (f"{op} on {session}" if op else f"on {session}", f"cell {cell}" * bool(cell), f"line {line}" * bool(line))
-        if part
-    )
+    where = f"{op} on {session}".strip()
+    if cell:
+        where += f", cell {cell}"
+    if line:
+        where += f", line {line}"
     return _TYPES[kind](f"{message}\n[{where}]")

@@ -24,14 +24,14 @@ def _index(device: Device) -> int:
         return -1
     if isinstance(device, int):
         return device
-    device = torch.device(device)
-    if device.type != "sky":
-        msg = f"Expected a sky device, but got: {device}"
-        raise ValueError(msg)
-    return -1 if device.index is None else device.index
+    named = torch.device(device)
+    if named.type != "sky":
+        raise ValueError(f"Expected a sky device, but got: {named}")
+    index: int | None = named.index
+    return -1 if index is None else index
 
 
-def build(core: Any) -> ModuleType:  # noqa: ANN401, C901  (a native module; one function a name)
+def build(core: Any) -> ModuleType:  # noqa: C901  (a native module; one function a name)
     """The module, as functions over the native `core`."""
     sky = ModuleType("torch.sky", "The sky devices of this process; see jupyter_skytorch.")
 

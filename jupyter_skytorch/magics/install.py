@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import jupyter_skytorch.device  # noqa: F401 (registers sky with torch, while that is expected to take its time)
 from jupyter_skytorch.compute.waiting import show_with
 from jupyter_skytorch.display.progress import progress
 from jupyter_skytorch.display.status import compute_bundle, status_bundle

@@ -7,6 +7,7 @@ from traitlets import Bool, Float, Unicode
 
 from jupyter_skytorch.display.text import tell
 
+from .errors import one_line
 from .parser import split
 from .registry import find
 
@@ -47,7 +48,5 @@ class SkyMagics(Magics):
             tell(parser.format_help())
             return None
         options = parser.parse(words[1:])
-        from .errors import one_line
-
         with one_line():
             return command.run(options, self)

@@ -1,5 +1,7 @@
 """The client end of a session: the stream between the device's sink and the server."""
 
+from __future__ import annotations
+
 from .session import Counters, Session
 
 __all__ = ["Counters", "Session"]

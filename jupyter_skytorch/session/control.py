@@ -10,7 +10,7 @@ import asyncio
 import atexit
 import os
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -19,6 +19,29 @@ if TYPE_CHECKING:
 __all__ = ["Control", "get"]
 
 T = TypeVar("T")
+
+
+class _Call(Generic[T]):
+    """A coroutine with a time limit that can be given up at any moment, also before it has begun."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> None:
+        self._coroutine = coroutine
+        self._timeout = timeout
+        self._given_up = False
+        self._task: asyncio.Task[Any] | None = None
+
+    async def run(self) -> T:
+        self._task = asyncio.current_task()
+        if self._given_up:
+            self._coroutine.close()
+            raise asyncio.CancelledError
+        return await asyncio.wait_for(self._coroutine, self._timeout)
+
+    def give_up(self) -> None:
+        """Called on the loop."""
+        self._given_up = True
+        if self._task is not None:
+            self._task.cancel()
 
 
 class Control:
@@ -46,12 +69,13 @@ class Control:
         if threading.current_thread() is self._thread:
             coroutine.close()
             raise RuntimeError("Control.run() was called on the control thread itself")
-        future = self.spawn(asyncio.wait_for(coroutine, timeout))
+        call = _Call(coroutine, timeout)
         try:
-            # wait_for keeps the time; the second bound is for a loop that is stuck.
-            return future.result(timeout + 5.0)
+            # The call keeps the time; the second bound is for a loop that is stuck.
+            return self.spawn(call.run()).result(timeout + 5.0)
         except BaseException:
-            future.cancel()
+            # An interrupt may come before there is a future to cancel.
+            self._loop.call_soon_threadsafe(call.give_up)
             raise
 
     def stop(self, timeout: float = 1.0) -> None:

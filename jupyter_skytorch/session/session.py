@@ -6,7 +6,6 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import grpc
 import torch
 
 from jupyter_skytorch import device
@@ -17,7 +16,10 @@ from .stream import Stream
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import grpc
+
     from .control import Control
+    from .stream import End
 
 __all__ = ["Counters", "Session"]
 
@@ -41,7 +43,13 @@ class Counters:
 class Session:
     """One session; made by :meth:`open`, ended by :meth:`close`, or by the server, or by losing it."""
 
-    def __init__(self, created: sessions_pb2.CreateSessionResponse, control: Control, front: grpc.aio.Channel, metadata: Sequence[tuple[str, str]]) -> None:
+    def __init__(
+        self,
+        created: sessions_pb2.CreateSessionResponse,
+        control: Control,
+        front: grpc.aio.Channel,
+        metadata: Sequence[tuple[str, str]],
+    ) -> None:
         """Use :meth:`open`."""
         self.id: str = created.session.session_id
         self.name: str = created.session.name
@@ -114,7 +122,7 @@ class Session:
             device.core.synchronize(opened.index)
 
     def drain(self, timeout: float) -> bool:
-        """Waits at most `timeout` seconds until everything issued is executed; whether it was. Raises no remote error."""
+        """Waits at most `timeout` seconds for all that was issued; whether it is executed. Raises no remote error."""
         return self._sink.drain(timeout)
 
     def cancel(self) -> None:
@@ -169,11 +177,9 @@ class Session:
         if self._stream is not None:
             self._stream.close()
 
-    def _stream_ended(self, error: grpc.RpcError | ValueError | None) -> None:
-        code = error.code() if isinstance(error, grpc.Call) else None
-        if code not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
-            details = error.details() if isinstance(error, grpc.Call) else str(error or "")
-            self.lose(f"the server ended the session's stream: {details}" if details else "the server ended the session's stream")
+    def _stream_ended(self, end: End) -> None:
+        if not end.broken:
+            self.lose(f"the server ended the session's stream: {end.words}")
             return
         verdict = threading.Timer(_VERDICT_SECONDS, self.lose, ["the connection to the server broke"])
         verdict.daemon = True

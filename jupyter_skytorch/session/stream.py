@@ -7,6 +7,7 @@ from another thread, and both threads spend their time blocked in C++, without t
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -19,10 +20,14 @@ if TYPE_CHECKING:
 
     from jupyter_skytorch.device import Sink
 
-__all__ = ["Stream"]
+__all__ = ["End", "Stream"]
 
 _METHOD = "/skytorch.torch.Service/StreamOperations"
-_OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
+_OPTIONS = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.use_local_subchannel_pool", 1),
+]
 _IDLE_SECONDS = 1.0
 _ATTACH_SECONDS = 10.0
 
@@ -50,8 +55,16 @@ class _Requests:
         raise StopIteration
 
 
+@dataclass(frozen=True)
+class End:
+    """How a stream ended: whether the connection broke (rather than somebody deciding it), and the server's words."""
+
+    broken: bool
+    words: str
+
+
 class Stream:
-    """An attached stream. `ended` is called once, on the receiver's thread, with the error that ended it, if any."""
+    """An attached stream. `ended` is called once, on the receiver's thread."""
 
     def __init__(
         self,
@@ -61,7 +74,7 @@ class Stream:
         *,
         metadata: Sequence[tuple[str, str]],
         credentials: grpc.ChannelCredentials | None,
-        ended: Callable[[grpc.RpcError | ValueError | None], None],
+        ended: Callable[[End], None],
     ) -> None:
         """Connects and attaches. Raises ConnectError when the server doesn't take the session."""
         self._sink = sink
@@ -75,18 +88,18 @@ class Stream:
         start: Any = self._channel.stream_stream(_METHOD, request_serializer=None, response_deserializer=None)
         self._call: Any = start(self._requests, metadata=tuple(metadata))
         self._attached = threading.Event()
-        self._failure: grpc.RpcError | ValueError | None = None
+        self._failure: End | None = None
         self.attached = service_pb2.Attached()
         self._receiver = threading.Thread(target=self._receive, name="skytorch-receiver", daemon=True)
         self._receiver.start()
         if not self._attached.wait(_ATTACH_SECONDS):
-            self._failure = ValueError("it didn't answer in time")
+            self._failure = End(broken=True, words="it didn't answer in time")
         if self._failure is not None:
             self.close()
-            raise ConnectError(f"the server refused the session's stream: {_words(self._failure)}")
+            raise ConnectError(f"the server refused the session's stream: {self._failure.words}")
 
     def _receive(self) -> None:
-        failure: grpc.RpcError | ValueError | None = None
+        end = End(broken=False, words="it ended the stream")
         try:
             first = service_pb2.StreamResponse.FromString(next(self._call))
             self.attached = first.attached
@@ -94,14 +107,16 @@ class Stream:
             self._attached.set()
             for message in self._call:
                 self._sink.feed(message)
-        except (grpc.RpcError, ValueError) as error:
-            failure = error
+        except grpc.RpcError as error:
+            call: Any = error
+            broken = call.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+            end = End(broken=broken, words=(call.details() or call.code().name).splitlines()[0])
         except Exception as error:  # noqa: BLE001  (what a peer sends can't be allowed to end this thread unsaid)
-            failure = ValueError(str(error))
+            end = End(broken=False, words=f"it sent what is no reply: {error}")
         if self._attached.is_set():
-            self._ended(failure)
+            self._ended(end)
         else:
-            self._failure = failure or ValueError("it ended the stream")
+            self._failure = end
             self._attached.set()
 
     def close(self) -> None:
@@ -109,9 +124,3 @@ class Stream:
         self._requests.closed = True
         self._call.cancel()
         self._channel.close()
-
-
-def _words(error: grpc.RpcError | ValueError) -> str:
-    """What an error says, in one line."""
-    details = error.details() if isinstance(error, grpc.Call) else None
-    return (details or str(error)).splitlines()[0]

@@ -4,6 +4,8 @@ Protocol buffers and their generated stubs, the record format (``include/skytorc
 people and tests), and the build-and-load of native code (:mod:`.native`). Depends on nothing else of this project.
 """
 
+from __future__ import annotations
+
 from ._version import PROTOCOL_VERSION, __version__
 
 __all__ = ["PROTOCOL_VERSION", "__version__"]

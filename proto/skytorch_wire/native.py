@@ -1,10 +1,10 @@
 """Finds, or compiles, the C++ part of a package.
 
-A package with a ``csrc`` folder has one native module, ``_native``, made of all ``csrc/*.cpp``. It is tied to one torch
-version, one Python and one platform, so it is looked for in this order: ``prebuilt`` in the package (a wheel carries
-what it was built beside), the user's cache, and else it is compiled into the cache, once.
+A package with a ``csrc`` folder has one native module, ``_native``, made of all ``csrc/*.cpp``. It is tied to one
+torch version, one Python and one platform, so it is looked for in this order: ``prebuilt`` in the package (a wheel
+carries what it was built beside), the user's cache, and else it is compiled into the cache, once.
 
-``python -m skytorch_wire.native compile PACKAGE ...`` fills the cache; ``prebuild`` writes into the packages themselves.
+``python -m skytorch_wire.native compile PACKAGE ...`` fills the cache, ``prebuild`` writes into the packages.
 """
 
 from __future__ import annotations

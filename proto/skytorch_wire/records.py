@@ -12,12 +12,13 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 #: dtype names by their number on the wire, which is c10::ScalarType's.
 DTYPES = {
     0: "uint8", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "float16", 6: "float32", 7: "float64",
-    8: "complex32", 9: "complex64", 10: "complex128", 11: "bool", 15: "bfloat16", 23: "float8_e5m2", 24: "float8_e4m3fn",
+    8: "complex32", 9: "complex64", 10: "complex128", 11: "bool", 15: "bfloat16", 23: "float8_e5m2",
+    24: "float8_e4m3fn",
     27: "uint16", 28: "uint32", 29: "uint64",
 }  # fmt: skip
 DTYPE_NUMBERS = {name: number for number, name in DTYPES.items()}
@@ -283,13 +284,13 @@ class Reader:
             raise MalformedError(msg)
         return View(storage, DTYPES[number], sizes, strides, offset)
 
-    def value(self) -> Any:  # noqa: ANN401  (an op's argument is anything that a schema allows)
+    def value(self) -> Any:
         """An argument, as the Python value nearest to it."""
         tag = self._enum(Value)
         simple = {Value.NONE: None, Value.FALSE: False, Value.TRUE: True}
         if tag in simple:
             return simple[tag]
-        read = {
+        read: dict[Value, Callable[[], Any]] = {
             Value.TENSOR_HOME: lambda: ("home", self.varint()),
             Value.TENSOR_VIEW: lambda: self.layout(self.varint()),
             Value.TENSOR_NEW: self._new,
@@ -308,7 +309,7 @@ class Reader:
             return read[tag]()
         return [self.value() for _ in range(self.varint())]
 
-    def output(self) -> Any:  # noqa: ANN401
+    def output(self) -> Any:
         """Where a result goes: None, a view, a storage, or a list of these."""
         tag = self._enum(Output)
         if tag is Output.SKIP:
@@ -322,7 +323,7 @@ class Reader:
         storage, slot, size = self.varint(), self.varint(), self.varint()
         return ("new", slot, size, self.layout(storage))
 
-    def _enum(self, kind: type[Any]) -> Any:  # noqa: ANN401
+    def _enum(self, kind: type[Any]) -> Any:
         number = self.byte()
         try:
             return kind(number)
@@ -427,7 +428,7 @@ def read_replies(data: bytes) -> Iterator[DataReply | ValuesReply | DoneReply | 
             yield ErrorReply(sequence, origin, error, reader.text(), reader.zigzag(), reader.zigzag(), reader.text())
 
 
-def _returned(reader: Reader) -> Any:  # noqa: ANN401
+def _returned(reader: Reader) -> Any:
     value = reader.value()
     if isinstance(value, View):
         reader.varint()  # the storage's size in bytes

@@ -22,12 +22,16 @@ from .metrics.registry import SOURCES
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _LAST_PORT = 65535
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a server until it is told to stop. Returns the process's exit status."""
     options = _parser().parse_args(arguments)
     set_up_logging(options.log_level)
+    # Until the server runs and ends in its own order, the ordinary exit cleans up what there is.
+    for number in _STOP_SIGNALS:
+        signal.signal(number, lambda *_: sys.exit(0))
     # Torch takes longest to load, and does it beside everything that this process loads.
     from .front.forkserver import warm_up
 
@@ -56,7 +60,7 @@ async def _serve(options: argparse.Namespace) -> None:
         unix_socket=options.unix_socket,
     )
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, server.stop)
     await serve(server, host=options.host, port=options.port, chunk_size=options.chunk_size)
 

@@ -8,7 +8,7 @@ import torch
 
 def test_wrong_shapes_are_told_at_once_in_pytorchs_words(sky: torch.device) -> None:
     a = torch.zeros(2, 3, device=sky)
-    with pytest.raises(RuntimeError, match="The size of tensor a .3. must match the size of tensor b .4."):
+    with pytest.raises(RuntimeError, match=r"The size of tensor a [(]3[)] must match"):
         a + torch.zeros(2, 4, device=sky)
     with pytest.raises(RuntimeError, match="mat1 and mat2 shapes cannot be multiplied"):
         a @ a
@@ -64,7 +64,9 @@ def test_without_a_device_there_is_advice() -> None:
     import subprocess
     import sys
 
-    code = "import jupyter_skytorch.device, torch\ntry: torch.zeros(1, device='sky')\nexcept RuntimeError as e: print(e)"
+    code = (
+        "import jupyter_skytorch.device, torch\ntry: torch.zeros(1, device='sky')\nexcept RuntimeError as e: print(e)"
+    )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert "there is no sky device yet: run %sky connect" in told.stdout
 

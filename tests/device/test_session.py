@@ -18,7 +18,7 @@ def test_two_sessions_share_nothing(sky: torch.device) -> None:
     with jupyter_skytorch.connect("local", name="other") as other:
         there = other.device("cpu")
         a, b = torch.ones(2, device=sky), torch.ones(2, device=there)
-        with pytest.raises(RuntimeError, match="two Computes|same device"):
+        with pytest.raises(RuntimeError, match="same device"):
             a + b
         torch.manual_seed(5)
         first = torch.rand(3, device=sky)
@@ -37,11 +37,16 @@ def test_a_worker_that_dies_is_told_while_somebody_waits_and_takes_nobody_along(
         (pid,) = (s.pid for s in victim.sessions() if s.session_id == victim.session.id)
         killer = threading.Timer(0.5, os.kill, (pid, signal.SIGKILL))
         killer.start()
+
+        def work() -> None:
+            y = x
+            while True:
+                y = y @ x
+                y = y / y.norm()
+                y.sum().item()
+
         with pytest.raises(jupyter_skytorch.SessionLost, match="victim"):
-            for _ in range(2000):
-                x = x @ x
-                x = x / x.norm()
-                x.sum().item()
+            work()
         killer.join()
         assert victim.session.state == "lost"
     assert torch.ones(2, device=sky).sum().item() == 2

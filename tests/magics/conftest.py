@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from jupyter_client.manager import start_new_kernel
+from jupyter_core.utils import ensure_event_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,12 +52,30 @@ class Result:
 class Kernel:
     """A kernel with the extension loaded."""
 
-    def __init__(self, manager: KernelManager, client: BlockingKernelClient) -> None:
-        self._manager = manager
-        self._client = client
+    def __init__(self) -> None:
+        # jupyter_client keeps an event loop for each thread and context that calls it: here there is one, and it is
+        # closed at the end.
+        self._thread = ThreadPoolExecutor(1)
+        self._manager: KernelManager
+        self._client: BlockingKernelClient
+        self._manager, self._client = self._thread.submit(start_new_kernel, kernel_name="python3").result(TIMEOUT)
+
+    def end(self) -> None:
+        """End the kernel."""
+
+        def end() -> None:
+            self._client.stop_channels()
+            self._manager.shutdown_kernel()
+            ensure_event_loop().close()
+
+        self._thread.submit(end).result(TIMEOUT)
+        self._thread.shutdown()
 
     def run(self, code: str, *, during: Callable[[str], None] | None = None) -> Result:
         """Run a cell to its end. `during` is called with each text that it prints."""
+        return self._thread.submit(self._run, code, during).result()
+
+    def _run(self, code: str, during: Callable[[str], None] | None) -> Result:
         request = self._client.execute(code)
         result = Result()
         while True:
@@ -103,11 +124,12 @@ class Kernel:
 
     def complete(self, text: str) -> list[str]:
         """Ask for completions at the end of a text."""
-        return list(self._client.complete(text, reply=True, timeout=TIMEOUT)["content"]["matches"])
+        asked = self._thread.submit(self._client.complete, text, reply=True, timeout=TIMEOUT)
+        return list(asked.result()["content"]["matches"])
 
     def interrupt(self) -> None:
         """Interrupt what runs, as the stop button does."""
-        self._manager.interrupt_kernel()
+        os.kill(self._manager.provisioner.pid, signal.SIGINT)
 
     def interrupt_when_printed(self, word: str, *, after: float = 0.0) -> Callable[[str], None]:
         """For run(during=...): interrupt the cell, some seconds after it has printed a word."""
@@ -117,14 +139,12 @@ class Kernel:
 @pytest.fixture(scope="module")
 def fresh_kernel() -> Iterator[Kernel]:
     """A kernel of the module's own, with the extension and nothing connected at first."""
-    manager, client = start_new_kernel(kernel_name="python3")
+    kernel = Kernel()
     try:
-        kernel = Kernel(manager, client)
         kernel.ok("import torch\n%load_ext jupyter_skytorch")
         yield kernel
     finally:
-        client.stop_channels()
-        manager.shutdown_kernel()
+        kernel.end()
 
 
 @pytest.fixture
@@ -144,16 +164,3 @@ def connected(fresh_kernel: Kernel) -> Kernel:
         "compute = %sky connect\n"
     )
     return fresh_kernel
-
-
-def until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s"
-        time.sleep(0.01)
-
-
-@pytest.fixture(name="until")
-def _until() -> Callable[..., None]:
-    return until

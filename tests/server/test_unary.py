@@ -146,6 +146,16 @@ def test_every_kind_of_argument_travels(session: Session) -> None:
     assert session.floats(divided) == [0, 0]
 
 
+def test_a_list_of_numbers_is_what_the_op_says(session: Session, refused) -> None:
+    session.update(tensor(1, 2), ones(2))
+    refs = service_pb2.TensorList(tensors=[tensor(1, 1), tensor(1, 1, offset=1)])
+    numbers = service_pb2.IntList(values=[1, 2])
+    session.execute("aten::_foreach_add_.ScalarList", Argument(tensors=refs), Argument(integers=numbers))
+    assert session.floats(tensor(1, 2)) == [2, 3]
+    with refused(INVALID, "returns a list of tensors"):
+        session.execute("aten::unbind.int", Argument(tensor=tensor(1, 2)), outputs=[7])
+
+
 def test_a_copy_converts_and_a_deleted_tensor_is_gone(session: Session, refused) -> None:
     session.update(tensor(1, 2), ones(2))
     session.update(tensor(2, 2, dtype="int32"), bytes(8))

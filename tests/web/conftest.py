@@ -127,6 +127,7 @@ class Browser:
 
     def __init__(self, connection: WebSocketClientConnection) -> None:
         self._connection = connection
+        self._closed = False
 
     async def message(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The next message that is `wanted`."""
@@ -153,8 +154,9 @@ class Browser:
 
     async def close(self) -> None:
         """Closes the panel, if it is not closed."""
-        if self._connection.close_code is not None:
+        if self._closed:
             return
+        self._closed = True
         self._connection.close()
         async with asyncio.timeout(PATIENCE):
             while await self._connection.read_message() is not None:

@@ -95,8 +95,7 @@ class Server:
     async def run(self, host: str, port: int, chunk_bytes: int) -> None:
         """What :func:`serve` does."""
         try:
-            if not CHUNK_BYTES_RANGE[0] <= chunk_bytes <= CHUNK_BYTES_RANGE[1]:
-                raise ValueError(f"the chunk size is between {CHUNK_BYTES_RANGE[0]} and {CHUNK_BYTES_RANGE[1]} bytes")
+            _check_chunk_bytes(chunk_bytes)
             folder = _own_folder()
             try:
                 await self._run(folder, host, port, chunk_bytes)
@@ -181,6 +180,11 @@ async def _add_health_and_reflection(grpc_server: grpc.aio.Server) -> health.aio
     names = (SERVICE, _METRICS, _SESSIONS, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, grpc_server)
     return healthy
+
+
+def _check_chunk_bytes(chunk_bytes: int) -> None:
+    if not CHUNK_BYTES_RANGE[0] <= chunk_bytes <= CHUNK_BYTES_RANGE[1]:
+        raise ValueError(f"the chunk size is between {CHUNK_BYTES_RANGE[0]} and {CHUNK_BYTES_RANGE[1]} bytes")
 
 
 def _own_folder() -> Path:

@@ -97,6 +97,8 @@ def call_records(request: service_pb2.ExecuteAtenOperationRequest) -> bytes:
         raise RequestError(f"torch here has no op {request.operation!r}") from error
     if len(request.arguments) > len(schema.arguments):
         raise RequestError(f"{request.operation} takes {len(schema.arguments)} arguments, not {len(request.arguments)}")
+    if request.outputs and any("List[Tensor]" in str(returned.type) for returned in schema.returns):
+        raise RequestError(f"{request.operation} returns a list of tensors, which only the stream can name")
     devices = Writer()
     values = [
         _value(argument, str(declared.type), devices)
