@@ -157,7 +157,6 @@ def _options(address: Address) -> list[tuple[str, int]]:
         # A connection of our own: a shared one would hand on the waiting time of an earlier, failed attempt.
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 1000),
         ("grpc.max_reconnect_backoff_ms", 2000),
     ]
     if address.loopback:

@@ -43,6 +43,8 @@ IDLE_SESSION_SECONDS = 120
 _ANSWER_SECONDS = 5.0
 """A living server answers a health check in milliseconds; one that takes longer than this is hung."""
 _POLL_SECONDS = 0.03
+_PATIENCE = 10
+"""Tenths of a second that a server may take to end."""
 _SOCKET = "server.sock"
 
 
@@ -85,21 +87,24 @@ async def locate(seconds: float, say: Callable[[str], None]) -> Place:
     home = folder()
     key = fingerprint()
     record = home / f"server-{key}.json"
-    running = _Running.read(record)
-    if running is None or await running.health() is not Health.SERVING:
+    running, health = await _look(record)
+    if running is None or health is not Health.SERVING:
         async with _locked(home / f"server-{key}.lock", deadline):
-            running = _Running.read(record)
-            health = await running.health() if running else Health.ABSENT
+            if _Running.read(record) != running:
+                # Another kernel was faster.
+                running, health = await _look(record)
             if running is None or health is not Health.SERVING:
-                if running is not None and health is Health.SILENT:
-                    say("the embedded server no longer answers: replacing it")
-                    await _end(running)
                 if running is not None:
-                    running.sweep()
+                    await _clear_away(running, say)
                 say("starting the embedded server")
                 running = await _start(record, home / f"server-{key}.log", deadline)
     bound(home / f"server-{key}.log")
     return Place(NAME, NAME, Address("unix", path=str(running.socket)), Credential())
+
+
+async def _look(record: Path) -> tuple[_Running | None, Health]:
+    running = _Running.read(record)
+    return running, await running.health() if running else Health.ABSENT
 
 
 @contextlib.asynccontextmanager
@@ -195,17 +200,23 @@ def _socket_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="skytorch-", dir=base))
 
 
-async def _end(running: _Running) -> None:
-    """End a server that no longer answers, if the process is still that server."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
+async def _clear_away(running: _Running, say: Callable[[str], None]) -> None:
+    """End a server that does not serve, if the process is still that server, and remove what it left."""
+    if _is_server(running):
+        say("the embedded server no longer answers: replacing it")
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                if _is_server(running):
+                    os.kill(running.pid, number)
+            await _ended(running)
+    running.sweep()
+
+
+async def _ended(running: _Running) -> None:
+    for _ in range(_PATIENCE):
         if not _is_server(running):
             return
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(running.pid, number)
-        for _ in range(10):
-            if not _is_server(running):
-                return
-            await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)
 
 
 def _is_server(running: _Running) -> bool:

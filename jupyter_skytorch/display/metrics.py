@@ -35,10 +35,12 @@ class Course:
         self._status: Status | None = None
 
     def add(self, status: Status, metrics: Iterable[metrics_pb2.Metric]) -> None:
-        """Add what was asked at one moment; counters turn into rates per second of asking."""
+        """Add what was asked at one moment. Counters are left out: what they say of the session, the headline says."""
         self._status = status
         for metric in metrics:
-            if metric.type == metrics_pb2.METRIC_TYPE_GAUGE:
+            # Of what is counted by session, this one's: the others have monitors of their own.
+            mine = metric.labels.get("session", status.session_id) == status.session_id
+            if mine and metric.type == metrics_pb2.METRIC_TYPE_GAUGE:
                 key = _key(metric)
                 self._units[key] = metric.unit
                 self._histories.setdefault(key, deque(maxlen=_KEPT)).append(metric.value)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bench.embedded import private_runtime
 from jupyter_skytorch.compute.registry import computes
 
 if TYPE_CHECKING:
@@ -38,19 +36,18 @@ def _until() -> Callable[..., None]:
 
 
 @pytest.fixture
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A fresh folder of runtime files; the embedded servers that are started from it end with the test."""
-    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
-    with _embedded_servers(tmp_path) as folder:
-        yield folder
+    with private_runtime() as folder:
+        monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(folder))
+        yield folder / "skytorch"
         _close_all()
 
 
 @pytest.fixture(scope="module")
-def module_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def module_folder() -> Iterator[Path]:
     """The folder of a module's shared server."""
-    folder = tmp_path_factory.mktemp("shared")
-    with _embedded_servers(folder):
+    with private_runtime() as folder:
         yield folder
 
 
@@ -60,14 +57,6 @@ def shared(module_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(module_folder))
     yield module_folder / "skytorch"
     _close_all()
-
-
-@contextlib.contextmanager
-def _embedded_servers(folder: Path) -> Iterator[Path]:
-    yield folder / "skytorch"
-    for record in (folder / "skytorch").glob("server-*.json"):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
 
 
 def _close_all() -> None:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 import jupyter_skytorch
@@ -99,12 +100,15 @@ def test_a_killed_server_is_noticed_and_replaced(
     assert [record.session_id for record in records.read_all()] == [found.session.id]
 
 
-def test_a_server_that_hangs_is_replaced(runtime: Path, embedded: Callable[[Path], dict[str, object]]) -> None:
+def test_a_server_that_hangs_is_ended_and_replaced(
+    runtime: Path, embedded: Callable[[Path], dict[str, object]], until: Callable[..., None]
+) -> None:
     connect().close()
     hung = int(str(embedded(runtime)["pid"]))
     os.kill(hung, signal.SIGSTOP)
     assert connect().state == "connected"
     assert embedded(runtime)["pid"] != hung
+    until(lambda: not psutil.pid_exists(hung))
 
 
 def test_a_server_that_cannot_start_is_quoted(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:

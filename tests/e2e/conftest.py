@@ -39,7 +39,13 @@ BROWSER_FLAGS = [
     "--disable-sync",
 ]
 # The first connection on a machine compiles native code; nothing here waits for the time to run out.
-PATIENCE = 120.0
+PATIENCE = 60.0
+
+KERNEL_READY = """async () => {
+    const context = window.jupyterapp.shell.currentWidget.sessionContext;
+    await context.ready;
+    await context.session.kernel.info;
+}"""
 
 expect.set_options(timeout=PATIENCE * 1000)
 
@@ -95,11 +101,12 @@ class Lab:
 
     def open(self, page: Page, notebook: str = "") -> None:
         """Loads JupyterLab, with a notebook if there is one to open."""
-        page.goto(f"{self.url}lab/tree/{notebook}?reset&token={self.token}")
+        page.goto(f"{self.url}lab{'/tree/' if notebook else ''}{notebook}?reset&token={self.token}")
         page.locator("#jupyterlab-splash").wait_for(state="detached", timeout=PATIENCE * 1000)
         if notebook:
-            # A cell that is run before the kernel is there is run later, and a test would see nothing of it.
-            expect(page.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute("data-status", "idle")
+            page.locator(".jp-NotebookPanel").wait_for()
+            # Cells that are run before the kernel has answered for the first time are not run at all.
+            page.evaluate(KERNEL_READY)
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def test_quickstart_is_seen_in_the_sidebar_while_it_runs(lab: Any, page: Page, t
     expect(session).to_contain_text("active")
     expect(session).to_contain_text(re.compile(r"\dk ops"))
 
-    shown.filter(has_text="The same training").or_(page.locator(".jp-Notebook img").last).last.scroll_into_view_if_needed()
+    page.locator(".jp-Notebook img").last.scroll_into_view_if_needed()
     light = picture(page, tmp_path, "sidebar-light.png")
     line = panel.locator("polyline").first
     stroke = line.evaluate("line => getComputedStyle(line).stroke")

@@ -36,8 +36,11 @@ def test_it_says_how_to_connect_when_nothing_is_connected(lab: Any, page: Page) 
 
 def test_it_opens_from_the_keyboard_by_the_command_palette(lab: Any, page: Page) -> None:
     lab.open(page)
+    page.get_by_role("tab", name="Launcher").wait_for()
     page.keyboard.press("Control+Shift+C")
+    page.locator(".lm-CommandPalette-input:focus").wait_for()
     page.keyboard.type("Show SkyTorch")
+    expect(page.locator(".lm-CommandPalette-item.lm-mod-active")).to_contain_text("Show SkyTorch")
     page.keyboard.press("Enter")
 
     expect(page.locator(PANEL)).to_be_visible()
@@ -106,10 +109,10 @@ def test_a_notebook_is_opened_from_its_session(lab: Any, page: Page, torch_serve
     link = page.locator(PANEL).get_by_role("button", name="opened.ipynb")
     expect(link).to_be_visible()
     tab = page.get_by_role("main").get_by_role("tab", name="opened.ipynb")
-    tab.get_by_title("Close").click()
-    expect(tab).to_have_count(0)
+    page.get_by_role("button", name="New Launcher").first.click()
+    expect(tab).to_have_attribute("aria-selected", "false")
 
     link.focus()
     page.keyboard.press("Enter")
 
-    expect(tab).to_be_visible()
+    expect(tab).to_have_attribute("aria-selected", "true")
