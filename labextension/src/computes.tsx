@@ -3,7 +3,7 @@ import React from 'react';
 import { Metrics } from './metrics';
 import { Sessions } from './sessions';
 import type { ICompute, ISkyTorchModel } from './tokens';
-import { healthOf } from './words';
+import { healthOf, placeOf } from './words';
 
 /** All Computes, one after the other. */
 export function Computes(props: {
@@ -38,7 +38,7 @@ function Compute(props: {
         <span className="jp-SkyTorch-state">{healthOf(compute, trans)}</span>
       </div>
       <p className="jp-SkyTorch-note jp-SkyTorch-address" title={compute.address}>
-        {compute.provider} · {compute.address}
+        {compute.provider} · {placeOf(compute, trans)}
       </p>
       {health.reason && (
         <p className="jp-SkyTorch-problem">

@@ -31,7 +31,7 @@ export class SkyTorchPanel extends ReactWidget {
             <h2 className="jp-SkyTorch-title">{trans.__('SkyTorch')}</h2>
             <Announcer computes={model.computes} trans={trans} />
             <Notice connection={model.connection} empty={model.computes.length === 0} trans={trans} />
-            {model.connection.state !== 'mismatch' && <Computes model={model} open={open} trans={trans} />}
+            {isKnown(model) && <Computes model={model} open={open} trans={trans} />}
           </>
         )}
       </UseSignal>
@@ -55,6 +55,11 @@ export class SkyTorchPanel extends ReactWidget {
   }
 
   private _look: IDisposable | null = null;
+}
+
+/** Whether what the model has is still so, as far as anybody can tell. */
+function isKnown(model: ISkyTorchModel): boolean {
+  return model.connection.state !== 'mismatch' && model.connection.state !== 'offline';
 }
 
 export namespace SkyTorchPanel {

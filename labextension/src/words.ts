@@ -17,6 +17,11 @@ export function healthOf(compute: ICompute, trans: TranslationBundle): string {
   }
 }
 
+/** Where a Compute's server is. The path of a socket tells nobody anything. */
+export function placeOf(compute: ICompute, trans: TranslationBundle): string {
+  return compute.address.startsWith('unix:') ? trans.__('on this machine') : compute.address;
+}
+
 /** Names a session for a person. */
 export function originOf(session: ISession, trans: TranslationBundle): string {
   if (session.kernel) {

@@ -66,8 +66,10 @@ void fit_outputs(OpInfo& info, c10::ArrayRef<IValue> arguments) {
   for (size_t i = 0; i < arguments.size(); ++i) {
     if (!info.is_output[i] || !arguments[i].isTensor()) continue;
     const auto& out = arguments[i].toTensor();
-    // What a composite kernel just made has the right shape; what has been used before, or is empty, may not.
-    needed = needed || out.numel() == 0 || handle_of(out).announced;
+    // What a composite kernel just made has the right shape, and so has the input of an in-place op; what else has been
+    // used before, or is empty, may not.
+    bool in_place = arguments[0].isTensor() && out.is_same(arguments[0].toTensor());
+    needed = needed || (!in_place && (out.numel() == 0 || handle_of(out).announced));
   }
   if (!needed) return;
   auto results = infer_outputs(info, arguments);
