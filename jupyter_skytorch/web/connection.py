@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -25,7 +25,8 @@ class Connection:
     def __init__(self, channel: grpc.aio.Channel, metadata: Sequence[tuple[str, str]], patience: float) -> None:
         self._metadata = metadata
         self._patience = patience
-        self._health = health_pb2_grpc.HealthStub(channel)
+        # Its published types leave out the methods.
+        self._health: Any = health_pb2_grpc.HealthStub(channel)
         self._sessions = sessions_pb2_grpc.SessionsStub(channel)
         self._metrics = metrics_pb2_grpc.MetricsStub(channel)
 

@@ -1,7 +1,7 @@
 // Bytes between this machine and the server.
 #include <ATen/EmptyTensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
-#include <ATen/ops/empty_like.h>
+#include <sys/mman.h>
 #include <torch/library.h>
 
 #include "encoder.h"
@@ -41,10 +41,20 @@ void upload(const at::Tensor& source, const at::Tensor& target) {
   entry.commit();
 }
 
-// The elements of a sky tensor, contiguous, as a new CPU tensor.
-at::Tensor download(const at::Tensor& source) {
-  at::Tensor target(at::detail::empty_cpu(source.sizes(), source.scalar_type()));
-  if (!source.numel()) return target;
+// Huge pages for a large target: faulting it in by small ones takes longer than filling it.
+void prefer_huge_pages(void* data, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  constexpr uintptr_t kHuge = 2 << 20;
+  uintptr_t begin = (reinterpret_cast<uintptr_t>(data) + kHuge - 1) / kHuge * kHuge;
+  uintptr_t end = (reinterpret_cast<uintptr_t>(data) + bytes) / kHuge * kHuge;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // advice: failing is no error
+#endif
+}
+
+// Reads the elements of a sky tensor into a contiguous CPU tensor of the same shape and dtype.
+void download(const at::Tensor& source, const at::Tensor& target) {
+  if (!source.numel()) return;
+  prefer_huge_pages(target.mutable_data_ptr(), target.nbytes());
   Sink& sink = *handle_of(source).sink;
   sink.admit();
   Answer answer;
@@ -59,6 +69,11 @@ at::Tensor download(const at::Tensor& source) {
     sequence = encoder.commit(true);
   }
   sink.wait(answer, sequence);
+}
+
+at::Tensor downloaded(const at::Tensor& source) {
+  at::Tensor target(at::detail::empty_cpu(source.sizes(), source.scalar_type()));
+  download(source, target);
   return target;
 }
 
@@ -71,12 +86,15 @@ void copy_on_server(const at::Tensor& source, const at::Tensor& target, bool non
 at::Tensor copy_from(const at::Tensor& source, const at::Tensor& target, bool non_blocking) {
   if (is_sky(source) && is_sky(target)) {
     if (handle_of(source).sink == handle_of(target).sink) copy_on_server(source, target, non_blocking);
-    else copy_from(download(source), target, non_blocking);
+    else copy_from(downloaded(source), target, non_blocking);
     return target;
   }
   if (is_sky(source)) {
     TORCH_CHECK(target.is_cpu(), "copies from sky go to the CPU or to sky, not to ", target.device());
-    at::Tensor(target).copy_(download(source));
+    bool direct = target.is_contiguous() && target.scalar_type() == source.scalar_type() && target.sizes() == source.sizes() &&
+                  target.is_conj() == source.is_conj() && target.is_neg() == source.is_neg();
+    if (direct) download(source, target);
+    else at::Tensor(target).copy_(downloaded(source));
     return target;
   }
   TORCH_CHECK(source.is_cpu(), "copies to sky come from the CPU or from sky, not from ", source.device());

@@ -1,5 +1,7 @@
 // The Python face of the executor.
 #define PY_SSIZE_T_CLEAN
+#include <malloc.h>
+
 #include "executor.h"
 
 namespace {
@@ -101,6 +103,12 @@ PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_native", "Executes the record
 }  // namespace
 
 PyMODINIT_FUNC PyInit__native() {
+#ifdef __GLIBC__
+  // Chunks and tensors of some MiB come and go all the time; given back to the kernel at each free, they would be
+  // faulted in again at each allocation, which costs more than filling them.
+  mallopt(M_MMAP_THRESHOLD, 8 << 20);
+  mallopt(M_TRIM_THRESHOLD, 64 << 20);
+#endif
   PyObject* module = PyModule_Create(&definition);
   if (!module) return nullptr;
   PyObject* type = PyType_FromSpec(&spec);
