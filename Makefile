@@ -77,7 +77,7 @@ lint: $(NODE_MODULES)  ## ruff, mypy and eslint
 format: $(NODE_MODULES)  ## mend what ruff and eslint can mend by themselves
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
-	cd labextension && jlpm eslint --fix src
+	cd labextension && jlpm lint --fix
 
 bench: $(INSTALLED)  ## speed and memory, each figure beside local torch; tables in build/bench
 	$(BIN)/python -m bench --output build/bench

@@ -79,7 +79,8 @@ def main() -> None:
         parser.exit(1, f"{error}\n")
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            print("".join(outputs(notebook, cell.id)), end="")
+            for shown in outputs(notebook, cell.id):
+                print(shown.rstrip("\n"))
     notebook_path, *pictures = save(notebook, arguments.name, arguments.output)
     print(f"executed notebook: {notebook_path}")
     for picture in pictures:

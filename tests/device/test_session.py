@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 import torch
@@ -69,16 +70,19 @@ def test_what_was_issued_can_be_cancelled(compute: jupyter_skytorch.Compute, sky
     assert (kept + 1).sum().item() == 6
 
 
-def test_the_run_ahead_is_bounded(compute: jupyter_skytorch.Compute, sky: torch.device) -> None:
-    x = torch.randn(400, 400, device=sky) / 400
+def test_the_run_ahead_is_bounded_by_the_work_that_it_means(
+    compute: jupyter_skytorch.Compute, sky: torch.device
+) -> None:
+    x = torch.randn(600, 600, device=sky) / 600
     torch.sky.synchronize()
-    ahead = []
-    for _ in range(3000):
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
         x = x @ x
-        now = compute.session._sink.counters()
-        ahead.append(now["issued"] - now["executed"])
-    torch.sky.synchronize()
-    assert max(ahead) < 9000  # of the 9,000 records and more that this is
+    now = compute.session._sink.counters()
+    compute.session.cancel()
+    assert compute.session.drain(30)
+    # Nobody waits for anything in this loop: unbounded, it would issue some 100,000 records a second.
+    assert now["issued"] - now["executed"] < 10_000
 
 
 def test_a_process_that_ends_without_closing_exits_cleanly() -> None:

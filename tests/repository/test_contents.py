@@ -13,8 +13,10 @@ import pytest
 from skytorch_wire import __version__
 
 ROOT = Path(__file__).parents[2]
+#: Where this checkout lies and whose it is, which is what somebody's absolute path would say.
+HERE = [re.escape(str(path)) for path in (ROOT, Path.home()) if path.name]
+MACHINE = re.compile(rf"(?<![\w.])(?:{'|'.join(HERE)})/")
 #: Split so that this file doesn't hold what it looks for.
-MACHINE = re.compile(r"(?<![\w.])/(?:ho" r"me|Us" r"ers|ro" r"ot|wo" r"rk|mn" r"t)/\w")
 REGISTRY = re.compile(r"regist" r"ry\.(?:npmjs|yarnpkg)|npmRegist" r"ryServer|pypi\.org/sim" r"ple|--index-" r"url")
 BINARY = {".png", ".ico", ".gif"}
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")

@@ -68,10 +68,10 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_jupyter_finds_both_extensions_of_an_installed_wheel(installed: Path) -> None:
-    extensions = run(installed / "python", "-m", "jupyter", "server", "extension", "list", folder=installed)
+    extensions = run(installed / "python", "-m", "jupyter_server.extension.serverextension", "list", folder=installed)
     assert "jupyter_skytorch enabled" in extensions
     assert re.search(r"jupyter_skytorch \S+ OK", extensions)
-    bundles = run(installed / "python", "-m", "jupyter", "labextension", "list", folder=installed)
+    bundles = run(installed / "python", "-m", "jupyterlab.labextensions", "list", folder=installed)
     assert re.search(r"jupyter-skytorch v\S+ enabled OK", bundles)
 
 

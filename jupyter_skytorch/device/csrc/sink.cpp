@@ -15,7 +15,7 @@ namespace {
 
 constexpr size_t kFrameBytes = 64 << 10;
 constexpr size_t kQueueBytes = 32 << 20;
-constexpr double kFirstPatience = 0.3e-3, kMaxPatience = 5e-3;  // s
+constexpr double kFirstPatience = 0.3e-3, kMaxPatience = 10e-3;  // s
 
 // Field numbers of StreamRequest in service.proto.
 enum RequestField : uint32_t { kFirstSequence = 2, kRecords = 5 };
@@ -169,18 +169,23 @@ PyObject* Sink::take(double seconds) {
   {
     WithoutGil without;
     std::unique_lock lock(mutex_);
-    auto something = [&] { return stop_.load() || !frames_.empty() || !buffer_.empty(); };
-    sender_idle_ = true;
-    bool any = work_.wait_for(lock, Seconds(seconds), something);
-    sender_idle_ = false;
-    if (!any || stop_.load()) return nullptr;
-    if (frames_.empty() && !urgent_) {
-      // Let a frame gather: each one costs both ends about 0.1 ms. The longer nobody waits, the longer it may take.
-      linger_ = true;
-      work_.wait_for(lock, Seconds(patience_), [&] { return stop_.load() || !frames_.empty() || urgent_; });
-      linger_ = false;
-      patience_ = std::clamp(patience_ * 2, kFirstPatience, kMaxPatience);
-      if (stop_.load()) return nullptr;
+    auto due = [&] { return stop_.load() || urgent_ || !frames_.empty(); };
+    // Let a frame gather: each one costs both ends about 0.1 ms. The longer nobody waits, the longer it may take.
+    // Ordinary records don't wake this thread until it has found nothing for a while.
+    linger_ = true;
+    work_.wait_for(lock, Seconds(patience_), due);
+    if (!due() && buffer_.empty()) {
+      sender_idle_ = true;
+      work_.wait_for(lock, Seconds(seconds), [&] { return due() || !buffer_.empty(); });
+      sender_idle_ = false;
+      if (!due() && !buffer_.empty()) work_.wait_for(lock, Seconds(patience_), due);
+    }
+    linger_ = false;
+    if (stop_.load()) return nullptr;
+    if (!urgent_) patience_ = std::min(patience_ * 4, kMaxPatience);
+    if (frames_.empty() && buffer_.empty()) {
+      urgent_ = false;
+      return nullptr;
     }
     if (frames_.empty()) cut_frame();
     frame = std::move(frames_.front());
@@ -206,7 +211,7 @@ void Sink::start(uint64_t executed, size_t chunk_bytes) {
   chunk_bytes_ = chunk_bytes;
   buffer_first_ = executed + 1;
   issued_.store(executed);
-  limit_.store(executed + kMinAhead);
+  limit_.store(executed + kFirstAhead);
   std::lock_guard replies(reply_mutex_);
   executed_ = executed;
 }

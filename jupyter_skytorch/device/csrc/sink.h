@@ -146,12 +146,12 @@ class Sink {
   Mark last_mark_;
   std::vector<bool> defined_;
   bool urgent_ = false, sender_idle_ = false, linger_ = false;
-  double patience_ = 0;
+  double patience_ = 0.3e-3;  // s that the sender lets a frame gather
   size_t chunk_bytes_ = 1 << 20;
   std::condition_variable work_, room_;
   std::atomic<uint64_t> ops_{0}, bytes_up_{0};
   std::atomic<uint64_t> issued_{0};  // the last sequence number given
-  std::atomic<uint64_t> limit_{kMinAhead};
+  std::atomic<uint64_t> limit_{kFirstAhead};
 
   std::mutex reply_mutex_;  // answers, errors and what the server has told
   std::condition_variable replied_;
@@ -163,7 +163,7 @@ class Sink {
   std::atomic<bool> stop_{false};
   std::string stop_kind_, stop_message_;
 
-  static constexpr uint64_t kMinAhead = 4096;
+  static constexpr uint64_t kFirstAhead = 50'000;  // records, until the server has told what they cost
   static constexpr double kSignalCheck = 0.05;  // s between looks for signals while something is waited for
 };
 

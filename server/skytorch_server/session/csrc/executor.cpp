@@ -16,7 +16,7 @@ using wire::Writer;
 namespace {
 
 constexpr uint64_t kOutboxLimit = 16u << 20;
-constexpr uint64_t kAcknowledgeEvery = 5'000'000;  // ns; a reply acknowledges too
+constexpr uint64_t kAcknowledgeEvery = 20'000'000;  // ns; a reply acknowledges too
 
 // Field numbers of StreamRequest and StreamResponse in service.proto.
 enum RequestField : uint32_t { kRequestAttach = 1, kFirstSequence = 2, kRepliesReceived = 3, kRequestEpoch = 4, kRecords = 5 };
@@ -104,11 +104,16 @@ void Executor::run() {
   c10::InferenceMode inference;
   std::unique_lock lock(mutex_);
   while (true) {
-    work_.wait(lock, [&] { return closing_ || !queue_.empty(); });
+    auto something = [&] { return closing_ || !queue_.empty(); };
+    if (!work_.wait_for(lock, std::chrono::nanoseconds(kAcknowledgeEvery), something)) {
+      lock.unlock();
+      acknowledge(true);
+      lock.lock();
+      work_.wait(lock, something);
+    }
     if (closing_) return;
     Submission submission = queue_.front();
     queue_.pop_front();
-    last_in_queue_ = queue_.empty();
     lock.unlock();
     execute(submission);
     lock.lock();
@@ -150,7 +155,6 @@ void Executor::execute_frame(Reader message) {
   uint64_t expected = executed_.load(std::memory_order_relaxed) + 1;
   if (first != expected) throw Malformed("record " + std::to_string(first) + " came where " + std::to_string(expected) + " was due");
   execute_records(Reader(records.data(), records.size()), first);
-  acknowledge(true);
 }
 
 void Executor::execute_records(Reader records, uint64_t sequence) {
@@ -164,12 +168,12 @@ void Executor::execute_records(Reader records, uint64_t sequence) {
   }
 }
 
-// Sends what there is to say. Replies go out at once; a mere acknowledgement when nothing else is to be done, or when
-// the client hasn't heard for a while.
-void Executor::acknowledge(bool end_of_frame) {
+// Sends what there is to say. Replies go out at once; a mere acknowledgement every so often, and when there is nothing
+// else to be done.
+void Executor::acknowledge(bool idle) {
   if (interpreter_.has_replies()) return interpreter_.flush(*this);
-  if (route_ != 0 || executed_.load(std::memory_order_relaxed) == acknowledged_) return;
-  bool idle = end_of_frame && last_in_queue_;
+  if ((route_ != 0 && !idle) || executed_.load(std::memory_order_relaxed) == acknowledged_) return;
+  route_ = idle ? 0 : route_;
   if (idle || now() - acknowledged_at_ > kAcknowledgeEvery) small(Writer());
 }
 

@@ -53,7 +53,7 @@ class Executor final : ReplyPort {
   void execute(const Submission& submission);
   void execute_frame(wire::Reader message);
   void execute_records(wire::Reader records, uint64_t sequence);
-  void acknowledge(bool end_of_frame);
+  void acknowledge(bool idle);
   void put(Item item);
   wire::Writer envelope() const;
 
@@ -74,7 +74,6 @@ class Executor final : ReplyPort {
 
   // The thread's own.
   int route_ = 0;
-  bool last_in_queue_ = true;
   uint64_t acknowledged_ = 0;
   uint64_t frame_started_ = 0, waited_ = 0, acknowledged_at_ = 0;
   std::atomic<uint64_t> executed_{0}, busy_{0}, bytes_received_{0}, bytes_sent_{0};
