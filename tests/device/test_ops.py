@@ -15,6 +15,16 @@ A = torch.arange(12.0).reshape(3, 4) / 7 - 0.5
 
 OPS: dict[str, Callable[[torch.Tensor], object]] = {
     "add": lambda a: a + 1,
+    "arithmetic": lambda a: [
+        a - a, a.add(a, alpha=2), a.sub(1.5, alpha=3), a * a, a / 2, a / a.exp(), 2 - a, 1 / a.exp(), a.t() + 1,
+    ],
+    "arithmetic of several shapes and types": lambda a: [
+        a + a[0], a * a[:, :1], a + a.long(), a.double() * a, a.long() + 1, a.long() / 2, a.long() * 1.5, a.bool() + True,
+        a.half() + 1, a + 1j, a[:, :0] + 1, a.sum() + a, a + a.sum(), a[0, 0] + 1,
+    ],
+    "arithmetic in place": lambda a: [
+        (a + 0).add_(a).mul_(2).sub_(1).div_(3), (a + 0).add_(a[0]), (a + 0).mul_(a.long()), (a + 0).t().add_(1),
+    ],
     "chain": lambda a: (a * 2 - a / 3).exp().log1p(),
     "mm": lambda a: a @ a.t(),
     "bmm": lambda a: torch.bmm(a.expand(2, 3, 4), a.t().expand(2, 4, 3)),
@@ -58,6 +68,13 @@ def test_gives_what_the_cpu_gives(name: str, sky: torch.device) -> None:
         assert there.device == sky
         assert there.stride() == here.stride()
         torch.testing.assert_close(there.cpu(), here, check_stride=False)
+
+
+def test_arithmetic_in_place_keeps_the_type_or_says_that_it_cannot(sky: torch.device) -> None:
+    with pytest.raises(RuntimeError, match="result type Float can't be cast to the desired output type Long"):
+        torch.arange(3, device=sky).add_(1.5)
+    with pytest.raises(RuntimeError, match="doesn't match the broadcast shape"):
+        torch.zeros(3, device=sky).add_(torch.zeros(2, 3, device=sky))
 
 
 def test_shapes_that_depend_on_data_come_from_the_server(sky: torch.device) -> None:

@@ -32,6 +32,10 @@ at::Tensor empty_strided(c10::IntArrayRef size, c10::IntArrayRef stride, std::op
 
 }  // namespace
 
+at::Tensor make_contiguous(c10::IntArrayRef sizes, c10::ScalarType dtype, c10::DeviceIndex device) {
+  return with_home(at::detail::empty_generic(sizes, &allocator_of(device), kKeys, dtype, std::nullopt));
+}
+
 at::Tensor make_tensor(c10::IntArrayRef sizes, c10::IntArrayRef strides, c10::ScalarType dtype, c10::DeviceIndex device) {
   return with_home(at::detail::empty_strided_generic(sizes, strides, &allocator_of(device), kKeys, dtype));
 }
