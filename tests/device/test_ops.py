@@ -19,8 +19,8 @@ OPS: dict[str, Callable[[torch.Tensor], object]] = {
         a - a, a.add(a, alpha=2), a.sub(1.5, alpha=3), a * a, a / 2, a / a.exp(), 2 - a, 1 / a.exp(), a.t() + 1,
     ],
     "arithmetic of several shapes and types": lambda a: [
-        a + a[0], a * a[:, :1], a + a.long(), a.double() * a, a.long() + 1, a.long() / 2, a.long() * 1.5, a.bool() + True,
-        a.half() + 1, a + 1j, a[:, :0] + 1, a.sum() + a, a + a.sum(), a[0, 0] + 1,
+        a + a[0], a * a[:, :1], a + a.long(), a.double() * a, a.long() + 1, a.long() / 2, a.long() * 1.5,
+        a.bool() + True, a.half() + 1, a + 1j, a[:, :0] + 1, a.sum() + a, a + a.sum(), a[0, 0] + 1,
     ],
     "arithmetic in place": lambda a: [
         (a + 0).add_(a).mul_(2).sub_(1).div_(3), (a + 0).add_(a[0]), (a + 0).mul_(a.long()), (a + 0).t().add_(1),
