@@ -19,4 +19,6 @@ def private_jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("JUPYTER_RUNTIME_DIR", str(runtime))
         for variable in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR"):
             patch.setenv(variable, str(tmp_path_factory.mktemp(variable.lower())))
+        # Kernels and sessions share few processors, and torch's threads burn theirs while they wait for each other.
+        patch.setenv("OMP_NUM_THREADS", "1")
         yield

@@ -12,6 +12,9 @@ import os
 os.environ["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"
 # Huge pages for large CPU tensors: faulting fresh memory in by small pages takes three times as long as filling it.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+# Threads of OpenMP that wait by spinning take the cores from other sessions, and from the notebook beside an embedded
+# server: two sessions on two cores ran five times slower than one after the other.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 try:
     from skytorch_wire import native
