@@ -15,6 +15,11 @@ import torch
 import jupyter_skytorch
 
 
+def rotation(size: int) -> torch.Tensor:
+    """Its powers neither grow nor vanish: products of vanishing numbers take a hundred times as long."""
+    return torch.linalg.qr(torch.randn(size, size))[0]
+
+
 def test_two_sessions_share_nothing(sky: torch.device) -> None:
     with jupyter_skytorch.connect("local", name="other") as other:
         there = other.device("cpu")
@@ -54,7 +59,7 @@ def test_a_worker_that_dies_is_told_while_somebody_waits_and_takes_nobody_along(
 
 
 def test_what_was_issued_can_be_cancelled(compute: jupyter_skytorch.Compute, sky: torch.device) -> None:
-    x = torch.randn(1200, 1200, device=sky) / 1200
+    x = rotation(1200).to(sky)
     kept = torch.ones(3, device=sky)
     torch.sky.synchronize()
     y = x
@@ -73,7 +78,7 @@ def test_what_was_issued_can_be_cancelled(compute: jupyter_skytorch.Compute, sky
 def test_the_run_ahead_is_bounded_by_the_work_that_it_means(
     compute: jupyter_skytorch.Compute, sky: torch.device
 ) -> None:
-    x = torch.randn(600, 600, device=sky) / 600
+    x = rotation(600).to(sky)
     torch.sky.synchronize()
     end = time.monotonic() + 3
     while time.monotonic() < end:
