@@ -80,7 +80,7 @@ def main() -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             for shown in outputs(notebook, cell.id):
-                print(shown.rstrip("\n"))
+                print(shown.strip("\n"))
     notebook_path, *pictures = save(notebook, arguments.name, arguments.output)
     print(f"executed notebook: {notebook_path}")
     for picture in pictures:
