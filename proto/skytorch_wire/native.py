@@ -54,6 +54,8 @@ def load(package: str) -> ModuleType:
     path = folder / "prebuilt" / file
     if not path.exists():
         path = compile_into(package, cache_folder())
+    # The library finds torch's own by their being loaded, so that it holds no path of the machine that built it.
+    importlib.import_module("torch")
     loader = importlib.machinery.ExtensionFileLoader(name, str(path))
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     if spec is None:
@@ -146,7 +148,8 @@ def _compile(package: str, folder: Path, library: Path) -> None:
         command = [compiler, *_FLAGS, str(unit), "-o", str(output), f"-I{_HEADERS}", f"-I{folder / 'csrc'}"]
         command += [f"-isystem{torch / 'include'}", f"-isystem{torch / 'include/torch/csrc/api/include'}"]
         command += [f"-I{include}", f"-L{torch / 'lib'}", "-lc10", "-ltorch_cpu", "-ltorch_python"]
-        command += ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else [f"-Wl,-rpath,{torch / 'lib'}"]
+        if sys.platform == "darwin":
+            command += ["-undefined", "dynamic_lookup"]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_COMPILE_SECONDS, check=False)
         except subprocess.TimeoutExpired as error:

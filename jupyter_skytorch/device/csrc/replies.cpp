@@ -20,6 +20,7 @@ namespace {
 constexpr size_t kMaxPending = 64;
 constexpr double kRunAhead = 2e9;  // ns of remote work
 constexpr double kMinRecords = 64, kMaxRecords = 100'000;
+constexpr double kCostWindow = 10e6;  // ns of remote work over which a record's cost is averaged
 
 // Field numbers of StreamResponse in service.proto.
 enum ResponseField : uint32_t { kExecuted = 2, kBusy = 3, kReplies = 5 };
@@ -53,8 +54,8 @@ void Sink::feed(const char* message, size_t size) {
 
 void Sink::update_limit(uint64_t executed, uint64_t busy) {
   double cost = static_cast<double>(busy - std::min(busy, busy_)) / static_cast<double>(executed - executed_);
-  // Weighted by how much it says: one slow record among thousands of quick ones changes little.
-  double weight = std::min(1.0, static_cast<double>(executed - executed_) / 512.0);
+  // Weighted by the time that it speaks for: what the server is at now decides, however many quick records came before.
+  double weight = std::min(1.0, static_cast<double>(busy - std::min(busy, busy_)) / kCostWindow);
   record_cost_ += (cost - record_cost_) * weight;
   executed_ = executed;
   busy_ = std::max(busy, busy_);

@@ -163,7 +163,7 @@ class Sink {
   std::atomic<bool> stop_{false};
   std::string stop_kind_, stop_message_;
 
-  static constexpr uint64_t kFirstAhead = 50'000;  // records, until the server has told what they cost
+  static constexpr uint64_t kFirstAhead = 1024;  // records, until the server has told what they cost
   static constexpr double kSignalCheck = 0.05;  // s between looks for signals while something is waited for
 };
 

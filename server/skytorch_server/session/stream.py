@@ -103,6 +103,9 @@ class Stream:
         try:
             while (message := await self._route.next()) is not None:
                 await context.write(message)
+            # The client ended the stream; the last thing that it hears is that all of it was executed.
+            last = service_pb2.StreamResponse(executed=self._executor.stats()["executed"], epoch=self._epoch)
+            await context.write(last.SerializeToString())
         except MalformedError as error:
             return _End(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return None

@@ -17,6 +17,8 @@ namespace {
 
 constexpr uint64_t kOutboxLimit = 16u << 20;
 constexpr uint64_t kAcknowledgeEvery = 20'000'000;  // ns; a reply acknowledges too
+// A slow record, and a session's first ones, tell the client sooner what its records cost.
+constexpr uint64_t kSlowRecord = 1'000'000, kAcknowledgeSlow = 5'000'000, kAcknowledgeFirst = 200'000;
 
 // Field numbers of StreamRequest and StreamResponse in service.proto.
 enum RequestField : uint32_t { kRequestAttach = 1, kFirstSequence = 2, kRepliesReceived = 3, kRequestEpoch = 4, kRecords = 5 };
@@ -107,7 +109,7 @@ void Executor::run() {
     auto something = [&] { return closing_ || !queue_.empty(); };
     if (!work_.wait_for(lock, std::chrono::nanoseconds(kAcknowledgeEvery), something)) {
       lock.unlock();
-      acknowledge(true);
+      acknowledge();
       lock.lock();
       work_.wait(lock, something);
     }
@@ -162,19 +164,21 @@ void Executor::execute_records(Reader records, uint64_t sequence) {
   uint64_t busy_before = busy_.load(std::memory_order_relaxed);
   while (!records.done()) {
     interpreter_.step(records, sequence, *this);
-    busy_.store(busy_before + now() - frame_started_ - waited_, std::memory_order_relaxed);
+    uint64_t time = now(), busy = busy_before + time - frame_started_ - waited_;
+    bool slow = busy - busy_.load(std::memory_order_relaxed) > kSlowRecord;
+    busy_.store(busy, std::memory_order_relaxed);
     if (sequence) executed_.store(sequence++, std::memory_order_relaxed);
-    acknowledge(false);
+    uint64_t pause = !acknowledged_ ? kAcknowledgeFirst : slow ? kAcknowledgeSlow : kAcknowledgeEvery;
+    if (interpreter_.has_replies()) interpreter_.flush(*this);
+    else if (route_ == 0 && time - acknowledged_at_ > pause) small(Writer());
   }
 }
 
-// Sends what there is to say. Replies go out at once; a mere acknowledgement every so often, and when there is nothing
-// else to be done.
-void Executor::acknowledge(bool idle) {
-  if (interpreter_.has_replies()) return interpreter_.flush(*this);
-  if ((route_ != 0 && !idle) || executed_.load(std::memory_order_relaxed) == acknowledged_) return;
-  route_ = idle ? 0 : route_;
-  if (idle || now() - acknowledged_at_ > kAcknowledgeEvery) small(Writer());
+// Tells the client what is executed, when there is nothing else to be done.
+void Executor::acknowledge() {
+  if (executed_.load(std::memory_order_relaxed) == acknowledged_) return;
+  route_ = 0;
+  small(Writer());
 }
 
 wire::Writer Executor::envelope() const {

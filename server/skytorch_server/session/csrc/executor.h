@@ -53,7 +53,7 @@ class Executor final : ReplyPort {
   void execute(const Submission& submission);
   void execute_frame(wire::Reader message);
   void execute_records(wire::Reader records, uint64_t sequence);
-  void acknowledge(bool idle);
+  void acknowledge();
   void put(Item item);
   wire::Writer envelope() const;
 
