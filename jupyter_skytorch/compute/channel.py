@@ -51,7 +51,7 @@ class Address:
             raise AddressError("an address holds no user and no token; give the token with token_file")
         scheme, colon, rest = text.partition(":")
         if not colon or (rest.isdigit() and not text.startswith(("grpc:", "unix:"))):
-            hint = f"; did you mean 'grpc://{text}'?" if colon else ""
+            hint = f"; did you mean 'grpc://{text.removeprefix('grpc').lstrip('/')}'?" if colon else ""
             raise AddressError(f"{text!r} is not an address (grpc://host:port or unix:/path){hint}")
         if scheme == "unix":
             return cls._unix(text, rest)

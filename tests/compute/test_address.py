@@ -34,6 +34,7 @@ def test_an_address_is_read_and_written_back(text: str, target: str, *, loopback
     ("text", "says"),
     [
         ("localhost:50051", "did you mean 'grpc://localhost:50051'?"),
+        ("grpc//host:80", "did you mean 'grpc://host:80'?"),
         ("http://host:80", "did you mean 'grpc://host:80'?"),
         ("grcp://host:80", "did you mean 'grpc'?"),
         ("grpc:host:80", "did you mean 'grpc://host:80'?"),
