@@ -52,17 +52,25 @@ class Sink(Protocol):
 _WHOLE = (
     "convolution",
     "convolution_backward",
-    "native_layer_norm",
     "native_layer_norm_backward",
-    "native_group_norm",
     "abs",
+    "conj_physical_",
+    "mode",
+    "mode.values",
 )
 
 
 def _whole_ops() -> list[str]:
-    names: list[str] = torch._C._dispatch_get_all_op_names()
+    names = [name for name in torch._C._dispatch_get_all_op_names() if name.startswith("aten::")]
     families = ("aten::_foreach_", "aten::_fused_adam", "aten::_fused_sgd", "aten::_amp_")
-    return [*_WHOLE, *(name[6:] for name in names if name.startswith(families) and not name.endswith(("out", "_out")))]
+    of_families = [name for name in names if name.startswith(families) and not name.endswith(("out", "_out"))]
+    return [*_WHOLE, *(name[6:] for name in [*of_families, *filter(_rounds_otherwise, names)])]
+
+
+def _rounds_otherwise(name: str) -> bool:
+    """Whether an op has a kernel on the CPU, where PyTorch would compose it of others for sky, and round in between."""
+    has = torch._C._dispatch_has_kernel_for_dispatch_key
+    return has(name, "CPU") and (has(name, "CompositeExplicitAutograd") or has(name, "CompositeImplicitAutograd"))
 
 
 def _register() -> ModuleType:

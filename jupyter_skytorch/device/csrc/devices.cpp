@@ -32,7 +32,7 @@ c10::DeviceIndex open_device(Sink& sink, const std::string& type, int64_t index)
     entry.out().varint(static_cast<uint64_t>(index));
     entry.commit();
   }
-  devices[place] = {&sink, slot};
+  devices[place] = {&sink, slot, type == "cuda"};
   opened.store(place + 1);
   return static_cast<c10::DeviceIndex>(place);
 }

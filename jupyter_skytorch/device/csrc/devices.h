@@ -14,6 +14,7 @@ constexpr c10::DeviceType kSky = c10::DeviceType::PrivateUse1;
 struct RemoteDevice {
   Sink* sink = nullptr;  // never freed: tensors may outlive their session
   uint8_t slot = 0;      // the session's number for it
+  bool is_cuda = false;
 };
 
 // Adds a device to the session and names it to the server; its index. Throws when all indexes are used up.

@@ -17,8 +17,10 @@ uint64_t Encoder::commit(bool urgent) {
 }
 
 void Encoder::layout(const c10::TensorImpl& tensor) {
-  out().layout(static_cast<uint8_t>(c10::typeMetaToScalarType(tensor.dtype())), tensor.sizes(), tensor.strides(),
-               tensor.is_contiguous(), tensor.storage_offset());
+  auto type = static_cast<uint8_t>(c10::typeMetaToScalarType(tensor.dtype()));
+  if (tensor.is_conj()) type |= wire::kLayoutConjugate;
+  if (tensor.is_neg()) type |= wire::kLayoutNegative;
+  out().layout(type, tensor.sizes(), tensor.strides(), tensor.is_contiguous(), tensor.storage_offset());
 }
 
 void Encoder::host_scalar(const at::Tensor& tensor) {

@@ -30,6 +30,14 @@ at::Tensor empty_strided(c10::IntArrayRef size, c10::IntArrayRef stride, std::op
   return make_tensor(size, stride, c10::dtype_or_default(dtype), index_of(device));
 }
 
+// What autograd makes of a gradient that is known to be zero: PyTorch materialises it where it must, so that the server
+// never hears of it.
+at::Tensor zeros_without_memory(c10::IntArrayRef size, std::optional<c10::ScalarType> dtype, std::optional<c10::Layout>,
+                                std::optional<c10::Device> device, std::optional<bool>) {
+  return at::Tensor(at::detail::empty_generic(size, &allocator_of(index_of(device)), kKeys | c10::DispatchKeySet(c10::DispatchKey::ZeroTensor),
+                                              c10::dtype_or_default(dtype), std::nullopt));
+}
+
 }  // namespace
 
 at::Tensor make_contiguous(c10::IntArrayRef sizes, c10::ScalarType dtype, c10::DeviceIndex device) {
@@ -41,6 +49,7 @@ at::Tensor make_tensor(c10::IntArrayRef sizes, c10::IntArrayRef strides, c10::Sc
 }
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
+  library.impl("_efficientzerotensor", zeros_without_memory);
   library.impl("empty.memory_format", empty);
   library.impl("empty_strided", empty_strided);
 }

@@ -60,8 +60,21 @@ void move_indices(c10::ArrayRef<IValue> arguments, Stack& stack, size_t first) {
   }
 }
 
-// out= arguments of another shape than the result are resized, as PyTorch's own devices do.
-void fit_outputs(OpInfo& info, c10::ArrayRef<IValue> arguments) {
+void warn_of_resizing(const at::Tensor& out, c10::IntArrayRef sizes) {
+  if (out.numel() == 0) return;
+  TORCH_WARN("An output with one or more elements was resized since it had shape ", out.sizes(), ", which does not match the required output shape ", sizes,
+             ". This behavior is deprecated, and in a future PyTorch release outputs will not be resized unless they have zero elements. "
+             "You can explicitly reuse an out tensor t by resizing it, inplace, to zero elements with t.resize_(0).");
+}
+
+// Gives an output the place in its storage that the result will have; the server's op does the same.
+void restride(const at::Tensor& out, c10::IntArrayRef sizes, c10::IntArrayRef strides) {
+  out.unsafeGetTensorImpl()->set_sizes_and_strides(sizes, strides, out.storage_offset());
+}
+
+// out= arguments of another shape than the result are resized, as PyTorch's own devices do. False when only the server
+// can tell the shape.
+bool fit_outputs(OpInfo& info, c10::ArrayRef<IValue> arguments) {
   bool needed = false;
   for (size_t i = 0; i < arguments.size(); ++i) {
     if (!info.is_output[i] || !arguments[i].isTensor()) continue;
@@ -71,22 +84,23 @@ void fit_outputs(OpInfo& info, c10::ArrayRef<IValue> arguments) {
     bool in_place = arguments[0].isTensor() && out.is_same(arguments[0].toTensor());
     needed = needed || (!in_place && (out.numel() == 0 || handle_of(out).announced));
   }
-  if (!needed) return;
-  auto results = infer_outputs(info, arguments);
-  if (!results) return;
+  if (!needed) return true;
+  if (info.always_ask) return false;
+  auto results = infer_outputs(info, arguments, device_of(arguments));
+  if (!results) return false;
   size_t next = 0;
   for (size_t i = 0; i < arguments.size(); ++i) {
     if (!info.is_output[i]) continue;
-    if (next >= results->size()) return;
     const auto& result = (*results)[next++];
-    if (result.kind != Metadata::Kind::kTensor || !arguments[i].isTensor()) continue;
+    if (result.kind != Metadata::Kind::kTensor) continue;
     const auto& out = arguments[i].toTensor();
-    if (out.sizes() == c10::IntArrayRef(result.sizes)) continue;
-    if (out.numel() != 0)
-      TORCH_WARN("An output with one or more elements was resized since it had shape ", out.sizes(), ", which does not match the required output shape ",
-                 c10::IntArrayRef(result.sizes), ".");
+    bool fits = info.fills_in_order ? out.numel() == c10::multiply_integers(result.sizes) : out.sizes() == c10::IntArrayRef(result.sizes);
+    if (fits) continue;
+    warn_of_resizing(out, result.sizes);
     out.resize_(result.sizes);
+    restride(out, result.sizes, result.strides);
   }
+  return true;
 }
 
 IValue make_result(const Metadata& result, c10::DeviceIndex device) {
@@ -125,6 +139,19 @@ void encode_call(Encoder& encoder, OpInfo& info, wire::Record record, c10::Array
 void replace(Stack& stack, size_t count, c10::SmallVector<IValue, 4>& results) {
   stack.resize(stack.size() - count);
   for (auto& result : results) stack.push_back(std::move(result));
+}
+
+// Takes over the shape that the server has given a tensor, and the size of its storage there.
+void adopt(const at::Tensor& tensor, c10::IntArrayRef sizes, c10::IntArrayRef strides, uint64_t bytes) {
+  Handle& handle = handle_of(tensor);
+  auto& impl = *tensor.unsafeGetTensorImpl();
+  bool home = handle.is_home(impl);
+  if (tensor.sizes() != sizes) {
+    warn_of_resizing(tensor, sizes);
+    restride(tensor, sizes, strides);
+  }
+  tensor.storage().set_nbytes(bytes);
+  if (home) handle.set_home(impl);
 }
 
 // The server tells what came out: shapes that depend on data, and results that aren't tensors.
@@ -178,15 +205,18 @@ void ask(Sink& sink, OpInfo& info, Stack& stack) {
         wire::Layout layout;
         in.layout(layout);
         uint64_t bytes = in.varint();
-        const at::Tensor& tensor = reserved[i];
-        tensor.storage().set_nbytes(bytes);
-        auto& impl = *tensor.unsafeGetTensorImpl();
-        at::Tensor typed(at::detail::make_tensor<c10::TensorImpl>(c10::Storage(tensor.storage()), impl.key_set(),
-                                                                  c10::scalarTypeToTypeMeta(static_cast<c10::ScalarType>(layout.dtype))));
-        typed.unsafeGetTensorImpl()->set_sizes_and_strides(c10::IntArrayRef(layout.sizes.data(), layout.dims),
-                                                           c10::IntArrayRef(layout.strides.data(), layout.dims), 0);
-        handle_of(typed).set_home(*typed.unsafeGetTensorImpl());
-        results.emplace_back(std::move(typed));
+        c10::IntArrayRef sizes(layout.sizes.data(), layout.dims), strides(layout.strides.data(), layout.dims);
+        if (info.returned_argument[i] >= 0) {
+          results.emplace_back(stack[first + static_cast<size_t>(info.returned_argument[i])]);
+          adopt(results.back().toTensor(), sizes, strides, bytes);
+        } else {
+          auto& impl = *reserved[i].unsafeGetTensorImpl();
+          at::Tensor typed(at::detail::make_tensor<c10::TensorImpl>(c10::Storage(reserved[i].storage()), impl.key_set(),
+                                                                    c10::scalarTypeToTypeMeta(static_cast<c10::ScalarType>(layout.dtype))));
+          adopt(typed, sizes, strides, bytes);
+          handle_of(typed).set_home(*typed.unsafeGetTensorImpl());
+          results.emplace_back(std::move(typed));
+        }
         break;
       }
       default:
@@ -207,14 +237,14 @@ void fallback(const c10::OperatorHandle& op, Stack* stack) {
   Sink& sink = sink_of(arguments);
   sink.admit();
   move_indices(arguments, *stack, first);
-  if (info.is_out) fit_outputs(info, arguments);
+  if (info.is_out && !fit_outputs(info, arguments)) return ask(sink, info, *stack);
   std::shared_ptr<const Results> metadata;
+  c10::DeviceIndex device = info.fresh ? device_of(arguments) : c10::DeviceIndex(0);
   if (info.fresh) {
-    if (!info.always_ask) metadata = infer(info, arguments);
+    if (!info.always_ask) metadata = infer(info, arguments, device);
     if (!metadata) return ask(sink, info, *stack);
   }
   c10::SmallVector<IValue, 4> results;
-  c10::DeviceIndex device = info.fresh ? device_of(arguments) : c10::DeviceIndex(0);
   for (size_t i = 0; i < info.returns; ++i) {
     int place = info.returned_argument[i];
     results.push_back(place >= 0 ? arguments[place] : make_result((*metadata)[i], device));

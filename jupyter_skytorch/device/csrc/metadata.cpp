@@ -31,7 +31,7 @@ class Signature {
     if (!tensor.defined()) return tag('u');
     const auto& impl = *tensor.unsafeGetTensorImpl();
     tag(impl.device_type() == kSky ? 't' : 'c');
-    tag(static_cast<char>(c10::typeMetaToScalarType(impl.dtype())));
+    tag(static_cast<char>(static_cast<int>(c10::typeMetaToScalarType(impl.dtype())) | impl.is_conj() << 6 | impl.is_neg() << 7));
     tag(static_cast<char>(impl.dim() | (impl.is_wrapped_number() ? 0x80 : 0)));
     for (int64_t size : impl.sizes()) number(size);
     if (impl.is_contiguous()) return;
@@ -76,6 +76,8 @@ class Signature {
 at::Tensor to_meta(const at::Tensor& tensor) {
   if (!tensor.defined() || tensor.device().type() != kSky) return tensor;
   at::Tensor meta(at::detail::empty_strided_meta(tensor.sizes(), tensor.strides(), tensor.scalar_type()));
+  meta._set_conj(tensor.is_conj());
+  meta._set_neg(tensor.is_neg());
   return meta;
 }
 
@@ -109,28 +111,36 @@ Metadata describe(const IValue& value) {
   return result;
 }
 
-// Null when the op has no meta kernel for such arguments.
-std::shared_ptr<const Results> run_meta(const c10::OperatorHandle& op, torch::jit::Stack stack) {
+// Whether the op has a meta kernel for such arguments, and ran it.
+bool run_meta(const c10::OperatorHandle& op, torch::jit::Stack& stack) {
   try {
     op.callBoxed(stack);
+    return true;
   } catch (...) {
-    if (is_not_implemented()) return nullptr;
+    if (is_not_implemented()) return false;
     throw;
   }
+}
+
+std::shared_ptr<const Results> describe_all(c10::ArrayRef<IValue> values) {
   auto results = std::make_shared<Results>();
-  for (const auto& value : stack) results->push_back(describe(value));
+  for (const auto& value : values) results->push_back(describe(value));
   return results;
 }
 
 template <typename Run>
-std::shared_ptr<const Results> cached(OpInfo& info, c10::ArrayRef<IValue> arguments, Run run) {
+std::shared_ptr<const Results> cached(OpInfo& info, c10::ArrayRef<IValue> arguments, c10::DeviceIndex device, Run run) {
+  bool meta_tells = !info.cuda_metadata || remote_device(device).is_cuda;
   static std::unordered_map<std::string, std::shared_ptr<const Results>> cache;
   static std::shared_mutex mutex;
   thread_local std::string key;
   Signature signature(key);
   signature.number(info.index);
-  for (size_t i = 0; i < arguments.size(); ++i)
+  signature.tag(meta_tells);
+  for (size_t i = 0; i < arguments.size(); ++i) {
     if (!info.is_output[i]) signature.value(arguments[i], info.value_free[i]);
+    else if (arguments[i].isTensor()) signature.number(static_cast<int64_t>(arguments[i].toTensor().scalar_type()));
+  }
   {
     std::shared_lock lock(mutex);
     auto found = cache.find(key);
@@ -139,7 +149,7 @@ std::shared_ptr<const Results> cached(OpInfo& info, c10::ArrayRef<IValue> argume
   std::string own_key = key;  // running a meta kernel may come back here
   std::shared_ptr<const Results> results;
   if (auto ruled = shape_by_rule(info, arguments)) results = std::make_shared<Results>(std::move(*ruled));
-  else results = run();
+  else if (meta_tells) results = run();
   std::unique_lock lock(mutex);
   if (cache.size() >= kCacheEntries) cache.clear();
   cache[own_key] = results;
@@ -148,27 +158,24 @@ std::shared_ptr<const Results> cached(OpInfo& info, c10::ArrayRef<IValue> argume
 
 }  // namespace
 
-std::shared_ptr<const Results> infer(OpInfo& info, c10::ArrayRef<IValue> arguments) {
-  return cached(info, arguments, [&] {
+std::shared_ptr<const Results> infer(OpInfo& info, c10::ArrayRef<IValue> arguments, c10::DeviceIndex device) {
+  return cached(info, arguments, device, [&] {
     torch::jit::Stack stack;
     for (const auto& argument : arguments) stack.push_back(to_meta(argument));
-    return run_meta(info.handle, std::move(stack));
+    return run_meta(info.handle, stack) ? describe_all(stack) : nullptr;
   });
 }
 
-std::shared_ptr<const Results> infer_outputs(OpInfo& info, c10::ArrayRef<IValue> arguments) {
-  return cached(info, arguments, [&] {
-    std::shared_ptr<const Results> nothing;
-    if (!info.functional) return nothing;
-    const auto& wanted = info.functional->schema().arguments();
+std::shared_ptr<const Results> infer_outputs(OpInfo& info, c10::ArrayRef<IValue> arguments, c10::DeviceIndex device) {
+  return cached(info, arguments, device, [&] {
     torch::jit::Stack stack;
-    for (size_t i = 0; i < wanted.size(); ++i) {
-      int place = info.functional_arguments[i];
-      if (place >= 0) stack.push_back(to_meta(arguments[place]));
-      else if (wanted[i].name() == "device") stack.push_back(c10::Device(c10::kMeta));
-      else stack.push_back(*wanted[i].default_value());
+    std::vector<IValue> outputs;
+    for (size_t i = 0; i < arguments.size(); ++i) {
+      bool empty = info.is_output[i] && arguments[i].isTensor();
+      stack.push_back(empty ? at::Tensor(at::detail::empty_meta({0}, arguments[i].toTensor().scalar_type())) : to_meta(arguments[i]));
+      if (info.is_output[i]) outputs.push_back(stack.back());
     }
-    return run_meta(*info.functional, std::move(stack));
+    return run_meta(info.handle, stack) ? describe_all(outputs) : nullptr;
   });
 }
 

@@ -17,10 +17,11 @@ struct Metadata {
 };
 using Results = std::vector<Metadata>;
 
-// The metadata of the op's results for these arguments; nothing when there is no meta kernel to tell (ask the server).
+// The metadata of the op's results for these arguments on this device; nothing when there is no meta kernel to tell (ask
+// the server).
 // Raises what the meta kernel raises for wrong arguments. The answer lives until the cache is emptied, so use it at once.
-std::shared_ptr<const Results> infer(OpInfo& info, c10::ArrayRef<c10::IValue> arguments);
-// The same of the op that an out= op is a form of.
-std::shared_ptr<const Results> infer_outputs(OpInfo& info, c10::ArrayRef<c10::IValue> arguments);
+std::shared_ptr<const Results> infer(OpInfo& info, c10::ArrayRef<c10::IValue> arguments, c10::DeviceIndex device);
+// What an out= op makes of outputs that are empty, in the order of its out= arguments.
+std::shared_ptr<const Results> infer_outputs(OpInfo& info, c10::ArrayRef<c10::IValue> arguments, c10::DeviceIndex device);
 
 }  // namespace skytorch

@@ -6,6 +6,7 @@
 #include <shared_mutex>
 #include <sstream>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace skytorch {
 
@@ -28,33 +29,15 @@ bool is_tensor_return(const c10::Type& type) {
   return type.kind() == c10::TypeKind::ListType && type.castRaw<c10::ListType>()->getElementType()->kind() == c10::TypeKind::TensorType;
 }
 
-// "mean.out" -> "mean.dim": the overload without out= that takes the same arguments.
-void find_functional(OpInfo& info) {
-  const auto& schema = info.handle.schema();
-  std::string overload = schema.overload_name();
-  std::vector<std::string> candidates;
-  if (overload.ends_with("_out")) candidates.push_back(overload.substr(0, overload.size() - 4));
-  candidates.insert(candidates.end(), {"", "Tensor", "default", "dim", "self", "values", "start_step", "Scalar"});
-  for (const auto& candidate : candidates) {
-    auto op = c10::Dispatcher::singleton().findSchema({schema.name(), candidate});
-    if (!op || op->schema().is_mutable()) continue;
-    std::vector<int> places;
-    size_t inputs = 0;
-    bool fits = true;
-    for (const auto& wanted : op->schema().arguments()) {
-      auto found = schema.argumentIndexWithName(wanted.name());
-      if (found) ++inputs;
-      else if (!wanted.default_value()) fits = false;
-      places.push_back(found ? *found : -1);
-    }
-    size_t own = 0;
-    for (bool output : info.is_output) own += !output;
-    if (!fits || inputs != own) continue;
-    info.functional = *op;
-    info.functional_arguments = std::move(places);
-    return;
-  }
-}
+// The few ops whose results are as long as their numbers say.
+const std::unordered_set<std::string_view> kShapedByNumbers = {"aten::arange", "aten::range"};
+
+// Their statistics have other dtypes, or other sizes, on the CPU than on CUDA.
+const std::unordered_set<std::string_view> kCudaMetadata = {
+    "aten::native_batch_norm", "aten::_native_batch_norm_legit", "aten::_native_batch_norm_legit_no_training",
+    "aten::_batch_norm_with_update", "aten::native_layer_norm", "aten::native_group_norm",
+    "aten::_embedding_bag", "aten::_embedding_bag_forward_only",
+};
 
 }  // namespace
 
@@ -66,8 +49,8 @@ OpInfo::OpInfo(const c10::OperatorHandle& op) : handle(op), index(next_index.fet
   schema_hash = wire::schema_hash(text.str());
   arguments = schema.arguments().size();
   returns = schema.returns().size();
-  // The few ops whose results are as long as their numbers say.
-  bool shaped_by_numbers = schema.name() == "aten::arange" || schema.name() == "aten::range";
+  bool shaped_by_numbers = kShapedByNumbers.contains(schema.name());
+  fills_in_order = shaped_by_numbers || schema.name() == "aten::linspace" || schema.name() == "aten::logspace";
   for (const auto& argument : schema.arguments()) {
     value_free.push_back(!shaped_by_numbers && is_number(*argument.real_type()));
     is_output.push_back(argument.is_out());
@@ -89,8 +72,8 @@ OpInfo::OpInfo(const c10::OperatorHandle& op) : handle(op), index(next_index.fet
     returns_tensor.push_back(is_tensor_return(*result.real_type()));
     always_ask = always_ask || !returns_tensor.back();
   }
-  if (op.hasTag(at::Tag::dynamic_output_shape) || op.hasTag(at::Tag::data_dependent_output)) always_ask = always_ask || fresh;
-  if (is_out) find_functional(*this);
+  cuda_metadata = kCudaMetadata.contains(schema.name());
+  if (op.hasTag(at::Tag::dynamic_output_shape) || op.hasTag(at::Tag::data_dependent_output)) always_ask = always_ask || fresh || is_out;
 }
 
 OpInfo& op_info(const c10::OperatorHandle& op) {

@@ -3,7 +3,6 @@
 
 #include <ATen/core/dispatch/Dispatcher.h>
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,12 +22,11 @@ struct OpInfo {
   bool fresh = false;          // returns a tensor that isn't one of its arguments
   bool is_out = false;         // writes into out= arguments
   bool always_ask = false;     // its results' shapes depend on data, or aren't tensors
+  bool fills_in_order = false;  // a range: an out= of any shape with as many elements will do
+  bool cuda_metadata = false;  // its meta kernel tells what CUDA returns, and the CPU returns something else
   bool returns_views = false;  // of its arguments: there must be a kernel of its own
   std::vector<bool> value_free;  // arguments whose value doesn't matter for the results' metadata: numbers
   std::vector<bool> is_output;   // out= arguments
-  // For an out= op: the op that makes its results anew, and for each of that op's arguments its place here (-1: default).
-  std::optional<c10::OperatorHandle> functional;
-  std::vector<int> functional_arguments;
 };
 
 // Found by the op's schema; remembers the last one.

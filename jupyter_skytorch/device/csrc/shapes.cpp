@@ -45,6 +45,11 @@ std::optional<Results> same_as_input(Arguments a) {
   return Results{like(a[0].toTensor())};
 }
 
+std::optional<Results> real_as_input(Arguments a) {
+  if (a[0].toTensor().is_complex()) return {};
+  return same_as_input(a);
+}
+
 std::optional<Results> same_as_list(Arguments a) {
   Metadata list;
   list.kind = Metadata::Kind::kList;
@@ -170,6 +175,14 @@ std::optional<Results> multinomial(Arguments a) {
   return Results{contiguous(c10::kLong, sizes)};
 }
 
+// (self, bins, range?, weight?, density): the edges along each dimension
+std::optional<Results> histogram_edges(Arguments a) {
+  Metadata list;
+  list.kind = Metadata::Kind::kList;
+  for (int64_t bins : a[1].toIntVector()) list.items.push_back(contiguous(a[0].toTensor().scalar_type(), {bins + 1}));
+  return Results{list};
+}
+
 // (start, end, step, out): as many steps as fit, counted in integers where they are integers, as PyTorch does.
 std::optional<Results> arange(Arguments a) {
   double count;
@@ -188,7 +201,7 @@ std::optional<Results> arange(Arguments a) {
 const std::unordered_map<std::string_view, Rule>& rules() {
   static const std::unordered_map<std::string_view, Rule> table = {
       {"aten::relu", same_as_input},
-      {"aten::abs", same_as_input},
+      {"aten::abs", real_as_input},
       {"aten::_foreach_sqrt", same_as_list},
       {"aten::_foreach_neg", same_as_list},
       {"aten::_foreach_abs", same_as_list},
@@ -209,6 +222,7 @@ const std::unordered_map<std::string_view, Rule>& rules() {
       {"aten::embedding_dense_backward", embedding_backward},
       {"aten::multinomial", multinomial},
       {"aten::arange.start_out", arange},
+      {"aten::_histogramdd_bin_edges", histogram_edges},
   };
   return table;
 }

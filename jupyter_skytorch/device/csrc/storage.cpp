@@ -63,7 +63,7 @@ Handle& handle_of(const c10::TensorImpl& tensor) { return handle_of(*tensor.unsa
 
 bool Handle::is_home(const c10::TensorImpl& tensor) const {
   if (!has_home || tensor.dim() != dims || tensor.storage_offset() != 0 ||
-      static_cast<uint8_t>(c10::typeMetaToScalarType(tensor.dtype())) != dtype || !tensor.is_contiguous())
+      static_cast<uint8_t>(c10::typeMetaToScalarType(tensor.dtype())) != dtype || !tensor.is_contiguous() || tensor.is_conj() || tensor.is_neg())
     return false;
   auto shape = tensor.sizes();
   for (int i = 0; i < dims; ++i)

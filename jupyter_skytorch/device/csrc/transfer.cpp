@@ -125,4 +125,12 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("_copy_from_and_resize", copy_from_and_resize);
 }
 
+// Copies see conjugate and negative views as they are: PyTorch resolves such views by copying them.
+void leave_views(torch::Library& library) {
+  library.impl("_copy_from", torch::CppFunction::makeFallthrough());
+  library.impl("_copy_from_and_resize", torch::CppFunction::makeFallthrough());
+}
+TORCH_LIBRARY_IMPL(aten, Conjugate, library) { leave_views(library); }
+TORCH_LIBRARY_IMPL(aten, Negative, library) { leave_views(library); }
+
 }  // namespace skytorch

@@ -88,6 +88,10 @@ constexpr uint64_t kMaxGeneratorStateBytes = 1u << 16;
 constexpr uint8_t kMaxDtype = 63;
 
 // A layout's second byte.
+// The first byte of a layout is a dtype and, for views whose values are to be read so, these.
+constexpr uint8_t kLayoutConjugate = 0x40;
+constexpr uint8_t kLayoutNegative = 0x80;
+// The second is a number of dimensions and these.
 constexpr uint8_t kLayoutDims = 0x3f;
 constexpr uint8_t kLayoutStrided = 0x40;  // strides follow; else contiguous
 constexpr uint8_t kLayoutOffset = 0x80;   // an offset follows

@@ -22,6 +22,7 @@ struct Layout {
   uint8_t dtype = 0;
   uint8_t dims = 0;
   bool contiguous = true;
+  bool conjugate = false, negative = false;  // the values are the conjugates, the negatives, of what the memory holds
   int64_t offset = 0;
   std::array<int64_t, kMaxDims> sizes;
   std::array<int64_t, kMaxDims> strides;
@@ -102,14 +103,11 @@ class Reader {
     std::memcpy(&value, raw(sizeof value).data(), sizeof value);
     return value;
   }
-  uint8_t dtype() {
-    uint8_t value = byte();
-    if (value > kMaxDtype) throw Malformed("an unknown dtype");
-    return value;
-  }
-
   void layout(Layout& out) {
-    out.dtype = dtype();
+    uint8_t type = byte();
+    out.dtype = type & kMaxDtype;
+    out.conjugate = type & kLayoutConjugate;
+    out.negative = type & kLayoutNegative;
     uint8_t flags = byte();
     out.dims = flags & kLayoutDims;
     out.contiguous = !(flags & kLayoutStrided);

@@ -144,7 +144,7 @@ void Interpreter::op(Reader& in, bool ask, ReplyPort& port) {
     poison_ = origin_;
   } else {
     try {
-      call(op);
+      call(op, ask);
     } catch (...) {
       failure = current_failure();
       failed = true;
@@ -194,9 +194,14 @@ void Interpreter::op(Reader& in, bool ask, ReplyPort& port) {
   }
 }
 
-void Interpreter::call(Operator& op) {
+void Interpreter::call(Operator& op, bool ask) {
   if (!op.handle) C10_THROW_ERROR(NotImplementedError, op.refusal);
   op.handle->callBoxed(&stack_);
+  if (ask) {
+    for (const auto& item : touched_.items)
+      if (item.access == Access::kOverwrite) store_.count(*item.entry);  // it may have been resized, and the answer tells
+    return;
+  }
   // out= resizes what doesn't fit; the client has told its user another shape, and names the tensor by it.
   for (const auto& item : touched_.items)
     if (item.access == Access::kOverwrite && item.home && item.entry->home.sizes() != item.sizes) {
@@ -242,7 +247,7 @@ void Interpreter::bind(Reader& in, const IValue* result, bool ask) {
 }
 
 void Interpreter::bind_tensor(uint64_t id, const wire::Layout* layout, const at::Tensor& result) {
-  at::Tensor tensor = result;
+  at::Tensor tensor = result.defined() ? result.resolve_conj().resolve_neg() : result;
   if (!layout) {
     if (tensor.storage().use_count() > 1 || tensor.storage_offset() || !tensor.is_non_overlapping_and_dense()) tensor = tensor.clone();
     store_.put(id, std::move(tensor));
@@ -285,7 +290,7 @@ void Interpreter::answer(const IValue& value, uint64_t id) {
     answer_.tag(Value::kComplex);
     answer_.real(number.real());
     answer_.real(number.imag());
-  } else if (id) {
+  } else if (value.isTensor() && value.toTensor().defined()) {
     const at::Tensor& tensor = value.toTensor();
     answer_.tag(Value::kTensorView);
     answer_.varint(id);
@@ -338,7 +343,7 @@ void Interpreter::read(Reader& in, ReplyPort& port) {
   uint64_t poison = touched_.items.empty() ? 0 : touched_.items[0].entry->poisoned_by;
   if (poison) return error(sequence_, poison);
   try {
-    tensor = tensor.cpu().contiguous();
+    tensor = tensor.cpu().resolve_conj().resolve_neg().contiguous();
   } catch (...) {
     return fail(current_failure(), true);
   }

@@ -55,7 +55,7 @@ class Interpreter {
   void data(const void* bytes, uint64_t size, ReplyPort& port);
 
   bool cancelled() const;
-  void call(Operator& op);
+  void call(Operator& op, bool ask);
   // Records that the current record failed, and tells the client: once for the failure itself, and, where the
   // record asked for something, as the answer.
   void fail(const Failure& failure, bool asked);

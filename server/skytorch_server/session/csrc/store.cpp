@@ -56,6 +56,9 @@ at::Tensor Store::view(const Entry& entry, const wire::Layout& layout) {
       extent_bytes > static_cast<int64_t>(entry.home.storage().nbytes()))
     throw Malformed("a view reaches past the end of its storage");
   auto tensor = at::detail::make_tensor<c10::TensorImpl>(c10::Storage(entry.home.storage()), entry.home.key_set(), type);
+  if (layout.conjugate && !tensor.is_complex()) throw Malformed("a conjugate view of numbers that aren't complex");
+  tensor._set_conj(layout.conjugate);
+  tensor._set_neg(layout.negative);
   tensor.unsafeGetTensorImpl()->set_sizes_and_strides(c10::IntArrayRef(layout.sizes.data(), layout.dims),
                                                       c10::IntArrayRef(layout.strides.data(), layout.dims), layout.offset);
   return tensor;

@@ -28,13 +28,14 @@ class Store {
   // Throws wire::Malformed for numbers that name no dtype that this server handles.
   static c10::ScalarType dtype(uint8_t number);
 
+  // Takes in that an op may have resized the storage.
+  void count(Entry& entry);
+
   size_t size() const { return entries_.size(); }
   bool contains(uint64_t id) const { return entries_.contains(id); }
   uint64_t bytes() const { return bytes_; }
 
  private:
-  void count(Entry& entry);
-
   std::unordered_map<uint64_t, Entry> entries_;
   uint64_t bytes_ = 0;
 };

@@ -128,6 +128,7 @@ at::Tensor Values::tensor(Reader& in, Value tag, Access access, Touched& touched
       }
       Entry& entry = store_.put(id, std::move(fresh));
       touch_home(touched, entry, access, true);
+      if (layout_.conjugate || layout_.negative) return Store::view(entry, layout_);
       return entry.home;
     }
     default: throw Malformed("a tensor was expected");
