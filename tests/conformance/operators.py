@@ -116,11 +116,12 @@ class Check:
     def _compare(self, actual: Any, expected: Any, what: str) -> None:
         compare(actual, expected, what, values=self._values, tolerance=self._tolerance)
 
-    def _both(self, local: Call, what: str, *, strict: bool = True) -> tuple[Call, Any, Any] | None:
+    def _both(self, local: Call, what: str, *, strict: bool = True) -> tuple[tuple[Call, Call], Any, Any] | None:
         """Runs the call on both, with the same random numbers; nothing if both refuse it alike.
 
         Not strict: sky may do what the CPU refuses.
         """
+        local = copied(local, torch.device("cpu"))
         remote = copied(local, self._device, first_only=self._pair.op in ON_THE_CPU)
         torch.manual_seed(SEED)
         try:
@@ -131,6 +132,11 @@ class Check:
             return None
         torch.manual_seed(SEED)
         actual = remote.run()
+        if any(one.device != self._device for one in tensors_of(actual)):
+            # A factory that was not told where: the default device is the other way to tell it.
+            torch.manual_seed(SEED)
+            with self._device:
+                actual = remote.run()
         if isinstance(expected, Iterator):
             actual, expected = list(actual), list(expected)
         self._compare(actual, expected, what)
@@ -142,7 +148,7 @@ class Check:
         after = [*remote.tensors(), *tensors_of(actual)]
         if sharing(before) != sharing(after):
             raise MismatchError(f"{what}: memory shared as {sharing(after)} instead of {sharing(before)}")
-        return remote, actual, expected
+        return (remote, local), actual, expected
 
     def _refuses(self, remote: Call, refusal: Exception, what: str) -> None:
         try:
@@ -158,7 +164,7 @@ class Check:
         results = self._both(local, "result")
         if results is None or not self._gradient:
             return
-        remote, actual, expected = results
+        (remote, local), actual, expected = results
         process = sample.output_process_fn_grad or (lambda result: result)
         wanted = [one for one in tensors_of(process(expected)) if one.requires_grad]
         given = [one for one in tensors_of(process(actual)) if one.requires_grad]

@@ -99,7 +99,7 @@ def run(
                 if outcome is None:
                     outcome = Outcome(0, f"crash: the process ended with {worker.end()}")
                     worker = None
-                elif outcome.reason.startswith("session:"):
+                elif outcome.reason.startswith("crash:"):
                     worker.end()
                     worker = None
                 with lock:

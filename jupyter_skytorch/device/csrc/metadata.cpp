@@ -168,14 +168,20 @@ std::shared_ptr<const Results> infer(OpInfo& info, c10::ArrayRef<IValue> argumen
 
 std::shared_ptr<const Results> infer_outputs(OpInfo& info, c10::ArrayRef<IValue> arguments, c10::DeviceIndex device) {
   return cached(info, arguments, device, [&] {
+    // Some meta kernels leave the output as it is: this is the shape to know that by.
+    constexpr std::array<int64_t, 2> kUntouched{0, 0};
     torch::jit::Stack stack;
     std::vector<IValue> outputs;
     for (size_t i = 0; i < arguments.size(); ++i) {
       bool empty = info.is_output[i] && arguments[i].isTensor();
-      stack.push_back(empty ? at::Tensor(at::detail::empty_meta({0}, arguments[i].toTensor().scalar_type())) : to_meta(arguments[i]));
+      stack.push_back(empty ? at::Tensor(at::detail::empty_meta(kUntouched, arguments[i].toTensor().scalar_type())) : to_meta(arguments[i]));
       if (info.is_output[i]) outputs.push_back(stack.back());
     }
-    return run_meta(info.handle, stack) ? describe_all(outputs) : nullptr;
+    std::shared_ptr<const Results> unknown;
+    if (!run_meta(info.handle, stack)) return unknown;
+    for (const auto& output : outputs)
+      if (output.isTensor() && output.toTensor().sizes() == c10::IntArrayRef(kUntouched)) return unknown;
+    return describe_all(outputs);
   });
 }
 

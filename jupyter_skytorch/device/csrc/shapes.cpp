@@ -175,6 +175,30 @@ std::optional<Results> multinomial(Arguments a) {
   return Results{contiguous(c10::kLong, sizes)};
 }
 
+// Dimensions 1 and 2 lie in memory the other way round.
+Metadata swapped(c10::ScalarType dtype, c10::IntArrayRef sizes) {
+  c10::DimVector inner(sizes);
+  std::swap(inner[1], inner[2]);
+  Metadata result = contiguous(dtype, inner);
+  result.sizes = c10::DimVector(sizes);
+  std::swap(result.strides[1], result.strides[2]);
+  return result;
+}
+
+// (query, key, value, ...), of shape (batch, heads, length, width)
+std::optional<Results> attention_on_cpu(Arguments a) {
+  const auto& query = a[0].toTensor();
+  auto statistics = query.scalar_type() == c10::kDouble ? c10::kDouble : c10::kFloat;
+  return Results{swapped(query.scalar_type(), query.sizes()), swapped(statistics, query.sizes().slice(0, 3))};
+}
+
+// (grad_out, query, key, value, ...)
+std::optional<Results> attention_on_cpu_backward(Arguments a) {
+  Results results;
+  for (int i = 1; i <= 3; ++i) results.push_back(swapped(a[i].toTensor().scalar_type(), a[i].toTensor().sizes()));
+  return results;
+}
+
 // (self, bins, range?, weight?, density): the edges along each dimension
 std::optional<Results> histogram_edges(Arguments a) {
   Metadata list;
@@ -183,11 +207,11 @@ std::optional<Results> histogram_edges(Arguments a) {
   return Results{list};
 }
 
-// (start, end, step, out): as many steps as fit, counted in integers where they are integers, as PyTorch does.
+// (start, end, step, out): as many steps as fit, counted in integers where the results are int64, as PyTorch does.
 std::optional<Results> arange(Arguments a) {
   double count;
-  if (a[0].isInt() && a[1].isInt() && a[2].isInt()) {
-    int64_t start = a[0].toInt(), end = a[1].toInt(), step = a[2].toInt(), span;
+  if (a[3].toTensor().scalar_type() == c10::kLong) {
+    int64_t start = a[0].toScalar().toLong(), end = a[1].toScalar().toLong(), step = a[2].toScalar().toLong(), span;
     if (step == 0 || __builtin_sub_overflow(end, start, &span) || (span != 0 && (span > 0) != (step > 0))) return {};
     count = static_cast<double>(span / step + (span % step != 0));
   } else {
@@ -222,6 +246,8 @@ const std::unordered_map<std::string_view, Rule>& rules() {
       {"aten::embedding_dense_backward", embedding_backward},
       {"aten::multinomial", multinomial},
       {"aten::arange.start_out", arange},
+      {"aten::_scaled_dot_product_flash_attention_for_cpu", attention_on_cpu},
+      {"aten::_scaled_dot_product_flash_attention_for_cpu_backward", attention_on_cpu_backward},
       {"aten::_histogramdd_bin_edges", histogram_edges},
   };
   return table;

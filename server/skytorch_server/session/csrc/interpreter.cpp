@@ -32,6 +32,14 @@ wire::Layout bytes_layout(int64_t offset, int64_t size) {
   return layout;
 }
 
+// Some ops leave the conjugate of their result in the output, and say so in its conjugate bit, which stays here.
+void write_conjugates(const at::Tensor& output, bool conjugate) {
+  if (output.is_conj() == conjugate) return;
+  output._set_conj(false);
+  output.conj_physical_();
+  output._set_conj(conjugate);
+}
+
 }  // namespace
 
 void Interpreter::step(Reader& in, uint64_t sequence, ReplyPort& port) {
@@ -197,6 +205,8 @@ void Interpreter::op(Reader& in, bool ask, ReplyPort& port) {
 void Interpreter::call(Operator& op, bool ask) {
   if (!op.handle) C10_THROW_ERROR(NotImplementedError, op.refusal);
   op.handle->callBoxed(&stack_);
+  for (const auto& item : touched_.items)
+    if (item.access == Access::kOverwrite) write_conjugates(item.home ? item.entry->home : item.output, item.conjugate);
   if (ask) {
     for (const auto& item : touched_.items)
       if (item.access == Access::kOverwrite) store_.count(*item.entry);  // it may have been resized, and the answer tells
@@ -247,19 +257,29 @@ void Interpreter::bind(Reader& in, const IValue* result, bool ask) {
 }
 
 void Interpreter::bind_tensor(uint64_t id, const wire::Layout* layout, const at::Tensor& result) {
+  at::Tensor tensor;
+  try {
+    tensor = own_tensor(layout, result);
+  } catch (...) {
+    bind_poisoned(id, layout);  // the client has the storage, whatever became of its contents
+    throw;
+  }
+  store_.put(id, std::move(tensor));
+}
+
+// The result in memory of its own, in the layout that the client expects if there is one.
+at::Tensor Interpreter::own_tensor(const wire::Layout* layout, const at::Tensor& result) {
+  TORCH_CHECK_NOT_IMPLEMENTED(!result.defined() || result.layout() == c10::kStrided, current_->name, " returned a tensor of layout ", result.layout(),
+                              ", which a sky device can't hold");
   at::Tensor tensor = result.defined() ? result.resolve_conj().resolve_neg() : result;
   if (!layout) {
-    if (tensor.storage().use_count() > 1 || tensor.storage_offset() || !tensor.is_non_overlapping_and_dense()) tensor = tensor.clone();
-    store_.put(id, std::move(tensor));
-    return;
+    bool shared = tensor.storage().use_count() > 1 || tensor.storage_offset() || !tensor.is_non_overlapping_and_dense();
+    return shared ? tensor.clone() : tensor;
   }
   c10::IntArrayRef sizes(layout->sizes.data(), layout->dims), strides(layout->strides.data(), layout->dims);
   auto type = Store::dtype(layout->dtype);
-  if (!tensor.defined() || tensor.sizes() != sizes || tensor.scalar_type() != type) {
-    bind_poisoned(id, layout);
-    TORCH_CHECK(false, current_->name, " returned ", tensor.defined() ? c10::str(tensor.scalar_type(), tensor.sizes()) : "nothing",
-                " on the server, where the client expects ", type, sizes);
-  }
+  TORCH_CHECK(tensor.defined() && tensor.sizes() == sizes && tensor.scalar_type() == type, current_->name, " returned ",
+              tensor.defined() ? c10::str(tensor.scalar_type(), tensor.sizes()) : "nothing", " on the server, where the client expects ", type, sizes);
   // The layout that the user was told is the layout that is delivered; and no two storages share memory.
   bool same_layout = tensor.strides() == strides || tensor.numel() <= 1;
   if (!same_layout || tensor.storage().use_count() > 1 || tensor.storage_offset()) {
@@ -268,7 +288,7 @@ void Interpreter::bind_tensor(uint64_t id, const wire::Layout* layout, const at:
     tensor = std::move(copy);
   }
   if (tensor.strides() != strides) tensor.unsafeGetTensorImpl()->set_sizes_and_strides(sizes, strides);
-  store_.put(id, std::move(tensor));
+  return tensor;
 }
 
 void Interpreter::bind_poisoned(uint64_t id, const wire::Layout* layout) {

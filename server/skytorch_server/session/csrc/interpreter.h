@@ -46,6 +46,7 @@ class Interpreter {
   void op(wire::Reader& in, bool ask, ReplyPort& port);
   void bind(wire::Reader& in, const c10::IValue* result, bool ask);
   void bind_tensor(uint64_t id, const wire::Layout* layout, const at::Tensor& result);
+  at::Tensor own_tensor(const wire::Layout* layout, const at::Tensor& result);
   void bind_poisoned(uint64_t id, const wire::Layout* layout);
   void answer(const c10::IValue& value, uint64_t id);
   void allocate_record(wire::Reader& in, bool unless_known);

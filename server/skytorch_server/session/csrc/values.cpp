@@ -88,7 +88,7 @@ namespace {
 
 void touch_home(Touched& touched, Entry& entry, Access access, bool fresh) {
   bool whole = entry.home.nbytes() == entry.bytes;
-  touched.items.push_back({&entry, access, fresh, whole, true, {}});
+  touched.items.push_back({&entry, access, fresh, whole, true, {}, {}, false});
   if (access == Access::kOverwrite) touched.items.back().sizes = entry.home.sizes();
 }
 
@@ -110,7 +110,8 @@ at::Tensor Values::tensor(Reader& in, Value tag, Access access, Touched& touched
       Entry& entry = store_.at(id);
       in.layout(layout_);
       auto view = Store::view(entry, layout_);
-      touched.items.push_back({&entry, access, false, view.nbytes() == entry.home.storage().nbytes(), false, {}});
+      touched.items.push_back({&entry, access, false, view.nbytes() == entry.home.storage().nbytes(), false, {}, {}, layout_.conjugate});
+      if (access == Access::kOverwrite) touched.items.back().output = view;
       return view;
     }
     case Value::kTensorNew: {

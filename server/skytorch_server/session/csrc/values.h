@@ -48,6 +48,8 @@ struct Touched {
     bool whole;  // the view covers all of its storage
     bool home;   // it is the entry's own tensor
     c10::DimVector sizes;  // of an output, before the op
+    at::Tensor output;     // that isn't home
+    bool conjugate = false;  // the output is a conjugate view
   };
   std::vector<Item> items;
   std::exception_ptr failure;  // why memory for one of them could not be had
