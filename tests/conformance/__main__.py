@@ -8,8 +8,13 @@ import sys
 import time
 from pathlib import Path
 
+import torch
+
+from . import table
 from .operators import Pair, pairs
 from .shards import Outcome, run
+
+PAGE = Path(__file__).parents[2] / "docs/conformance.md"
 
 
 def main() -> int:
@@ -37,11 +42,17 @@ def main() -> int:
             print(f"{pair}: {outcome.reason[:160]}", flush=True)  # noqa: T201
 
     run(chosen, workers=options.workers, samples=options.samples, log=options.output / "log", on_outcome=tell)
+    outcomes = {pair: outcomes[pair] for pair in chosen}
     records = [{**vars(pair), **vars(outcome)} for pair, outcome in outcomes.items()]
-    (options.output / "outcomes.json").write_text(json.dumps(records))
+    (options.output / "outcomes.json").write_text(json.dumps(records), encoding="utf-8")
+    whole = options.samples is None
+    if whole and len(chosen) == len(pairs()):
+        PAGE.write_text(table.page(outcomes, torch.__version__), encoding="utf-8")
+    problems = table.unexpected(outcomes) + (table.outdated(outcomes) if whole else [])
     held = sum(outcome.holds for outcome in outcomes.values())
+    print(*problems, sep="\n")  # noqa: T201
     print(f"{held} of {len(outcomes)} pairs hold, {time.monotonic() - begin:.0f} s")  # noqa: T201
-    return 0 if held == len(outcomes) else 1
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

@@ -80,9 +80,10 @@ bool fit_outputs(OpInfo& info, c10::ArrayRef<IValue> arguments) {
     if (!info.is_output[i] || !arguments[i].isTensor()) continue;
     const auto& out = arguments[i].toTensor();
     // What a composite kernel just made has the right shape, and so has the input of an in-place op; what else has been
-    // used before, or is empty, may not.
+    // used before, is empty, or is known to Python, may not.
     bool in_place = arguments[0].isTensor() && out.is_same(arguments[0].toTensor());
-    needed = needed || (!in_place && (out.numel() == 0 || handle_of(out).announced));
+    bool just_made = out.numel() != 0 && !handle_of(out).announced && !out.unsafeGetTensorImpl()->pyobj_slot()->load_pyobj();
+    needed = needed || !(in_place || just_made);
   }
   if (!needed) return true;
   if (info.always_ask) return false;

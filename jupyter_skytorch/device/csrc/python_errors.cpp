@@ -63,6 +63,9 @@ bool is_not_implemented() {
     if (matches) PyErr_Clear();
     else error.persist();
     return matches;
+  } catch (const pybind11::error_already_set& error) {
+    pybind11::gil_scoped_acquire gil;
+    return error.matches(PyExc_NotImplementedError);
   } catch (...) {
     return false;
   }
