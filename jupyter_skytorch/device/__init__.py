@@ -7,5 +7,16 @@ from __future__ import annotations
 
 from .backend import Sink, core, mark, new_sink
 from .errors import ConnectError, SessionClosed, SessionLost, SkyError
+from .settings import follow as follow_settings
 
-__all__ = ["ConnectError", "SessionClosed", "SessionLost", "Sink", "SkyError", "core", "mark", "new_sink"]
+__all__ = [
+    "ConnectError",
+    "SessionClosed",
+    "SessionLost",
+    "Sink",
+    "SkyError",
+    "core",
+    "follow_settings",
+    "mark",
+    "new_sink",
+]

@@ -8,7 +8,7 @@ import torch
 
 from skytorch_wire import native
 
-from . import autograd, errors, module
+from . import autograd, errors, module, settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +28,12 @@ class Sink(Protocol):
 
     def feed(self, message: bytes) -> None:
         """Take in a serialized StreamResponse. Raises RuntimeError when it is not one."""
+
+    def append(self, record: bytes) -> None:
+        """Add one record that Python wrote; dropped when the session is over. Never waits."""
+
+    def stopped(self) -> bool:
+        """Whether the session is over."""
 
     def stop(self, kind: str, message: str) -> None:
         """End the session ("closed" or "lost"): whoever waits, and every later op, raises that."""
@@ -84,6 +90,7 @@ def _register() -> ModuleType:
     )
     torch.utils.generate_methods_for_privateuse1_backend(for_storage=True)  # type: ignore[attr-defined]
     autograd.run_on_callers_thread()
+    settings.watch()
     return core
 
 

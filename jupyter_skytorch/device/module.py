@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
+from . import memory
 from .errors import SessionClosed, SessionLost
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def build(core: Any) -> ModuleType:  # noqa: C901  (a native module; one functio
     sky = ModuleType("torch.sky", "The sky devices of this process; see jupyter_skytorch.")
 
     def is_available() -> bool:
-        """Whether a session has given this process a sky device."""
+        """Whether a session that lives has given this process a sky device."""
         return device_count() > 0
 
     def is_initialized() -> bool:
@@ -44,7 +45,7 @@ def build(core: Any) -> ModuleType:  # noqa: C901  (a native module; one functio
         return is_available()
 
     def device_count() -> int:
-        """How many sky devices there are, those of closed sessions included: an index is never used again."""
+        """How many sky devices there are, while one of them lives: an index is never used again."""
         count: int = core.device_count()
         return count
 
@@ -113,4 +114,6 @@ def build(core: Any) -> ModuleType:  # noqa: C901  (a native module; one functio
         manual_seed_all, get_rng_state, set_rng_state, get_amp_supported_dtype, _is_in_bad_fork, _lazy_init,
     ):  # fmt: skip
         setattr(sky, thing.__name__, thing)
+    for name in memory.__all__:
+        setattr(sky, name, getattr(memory, name))
     return sky

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, cast
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core.error import UsageError
 from IPython.display import display
@@ -15,13 +16,16 @@ from jupyter_skytorch.compute.waiting import waiting
 from jupyter_skytorch.display.ledger import Ledger, Outcome, SyncLine
 from jupyter_skytorch.display.text import tell
 
+from .advice import Asked, noticing_cuda
+from .cuda import as_cuda
 from .errors import one_line
 from .factories import sky_by_default
 from .lines import MARK
 from .source import CellSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    import argparse
+    from collections.abc import Iterator
     from types import CodeType
 
     from IPython.core.interactiveshell import InteractiveShell
@@ -36,14 +40,12 @@ _DRAIN_SECONDS = 2.0
 """How long what was issued may still run after an interrupt before it is cancelled."""
 
 
-def run(magics: SkyMagics, words: Sequence[str], body: str) -> None:
-    """Run a cell's body on the Compute that the words name, else on the current one, else on a new one."""
+def run(magics: SkyMagics, options: argparse.Namespace, body: str) -> None:
+    """Run a cell's body on the Compute that the options name, else on the current one, else on a new one."""
     __tracebackhide__ = True
-    if len(words) > 1 or (words and words[0].startswith("-")):
-        raise UsageError(f"%%sky takes the name of a Compute and nothing else, not {' '.join(words)!r}")
     with one_line():
-        compute = _compute(magics, words[0] if words else None)
-    _Run(magics, compute, body).run()
+        compute = _compute(magics, options.name)
+    _Run(magics, compute, body, as_cuda=options.as_cuda).run()
 
 
 def _compute(magics: SkyMagics, name: str | None) -> Compute:
@@ -67,8 +69,10 @@ def _first(magics: SkyMagics, target: str) -> Compute:
 class _Run:
     """One run of one cell."""
 
-    def __init__(self, magics: SkyMagics, compute: Compute, body: str) -> None:
+    def __init__(self, magics: SkyMagics, compute: Compute, body: str, *, as_cuda: bool) -> None:
         self._magics = magics
+        self._as_cuda = as_cuda
+        self._asked = Asked()
         self._compute = compute
         self._session = compute.session
         # A magic that runs has a shell.
@@ -108,7 +112,7 @@ class _Run:
         namespace[MARK] = device.mark
         device.mark[0], device.mark[1] = 0, self._source.number
         try:
-            with sky_by_default(self._compute.device()):
+            with sky_by_default(self._compute.device()), self._cuda(namespace):
                 for code in codes:
                     exec(code, namespace)  # noqa: S102 (a cell is code to execute)
         finally:
@@ -116,6 +120,15 @@ class _Run:
                 namespace.pop(MARK, None)
                 device.mark[1] = 0
             device.mark[0] = 0
+
+    @contextmanager
+    def _cuda(self, namespace: dict[str, Any]) -> Iterator[None]:
+        if self._as_cuda:
+            with as_cuda(self._compute):
+                yield
+        else:
+            with noticing_cuda(namespace) as self._asked:
+                yield
 
     def _settle(self) -> None:
         """Wait for all that was issued, and raise what went wrong there."""
@@ -154,6 +167,8 @@ class _Run:
             )
 
     def _show(self) -> None:
+        if self._asked.advice:
+            tell(self._asked.advice)
         if not self._magics.ledger:
             return
         before, executed, now = self._before, self._executed, self._session.counters()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from IPython.core.completer import SimpleCompletion, context_matcher
 from IPython.core.error import UsageError
 
-from .names import compute_names
+from .arguments import cell_parser
 from .registry import find, names
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
+
+    from .parser import Parser
 
 __all__ = ["install", "uninstall"]
 
@@ -28,7 +30,8 @@ def match_sky(context: CompletionContext) -> SimpleMatcherResult:
     """Complete what follows ``%sky`` and ``%%sky``."""
     line = context.text_until_cursor
     if (cell := _CELL.search(line)) and context.cursor_line == 0:
-        return _result(compute_names() if " " not in cell[1] else [], context.token)
+        words = cell[1].split(" ")
+        return _result(_after_cell_magic([word for word in words[:-1] if word], words[-1]), context.token)
     if found := _LINE.search(line):
         words = found[1].split(" ")
         return _result(_candidates([word for word in words[:-1] if word], words[-1]), context.token)
@@ -44,8 +47,17 @@ def _candidates(before: list[str], word: str) -> Sequence[str]:
         return []
     if word.startswith("-"):
         return [flag for flag in ("--help", *parser.flags()) if flag not in before]
-    if parser.takes_value(before[-1]):
-        return []
+    return [] if parser.takes_value(before[-1]) else _positional(parser)
+
+
+def _after_cell_magic(before: Sequence[str], word: str) -> Sequence[str]:
+    parser = cell_parser()
+    if word.startswith("-"):
+        return [flag for flag in parser.flags() if flag not in before]
+    return [] if any(not given.startswith("-") for given in before) else _positional(parser)
+
+
+def _positional(parser: Parser) -> Sequence[str]:
     completer = parser.positional_completer()
     return completer() if completer else []
 

@@ -25,12 +25,10 @@ def split(line: str) -> list[str]:
 
 
 class Parser(argparse.ArgumentParser):
-    """The arguments of one subcommand."""
+    """The arguments of a magic or a subcommand, as it is written: "%sky list"."""
 
-    def __init__(self, command: str, description: str) -> None:
-        super().__init__(
-            prog=f"%sky {command}", description=description, add_help=False, allow_abbrev=False, exit_on_error=False
-        )
+    def __init__(self, written: str, description: str) -> None:
+        super().__init__(prog=written, description=description, add_help=False, allow_abbrev=False, exit_on_error=False)
         self.completers: dict[str, Callable[[], Sequence[str]]] = {}
 
     def argument(

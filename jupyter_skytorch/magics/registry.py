@@ -44,7 +44,7 @@ class Command:
 
     def parser(self) -> Parser:
         """Return the parser of its arguments."""
-        parser = Parser(self.name, (self.module.__doc__ or "").strip())
+        parser = Parser(f"%sky {self.name}", (self.module.__doc__ or "").strip())
         self.module.arguments(parser)
         return parser
 

@@ -7,6 +7,7 @@ from traitlets import Bool, Float, Unicode
 
 from jupyter_skytorch.display.text import tell
 
+from .arguments import cell_parser
 from .errors import one_line
 from .parser import split
 from .registry import find
@@ -31,22 +32,22 @@ class SkyMagics(Magics):
 
     @line_cell_magic
     def sky(self, line: str, cell: str | None = None) -> object:
-        """%sky COMMAND: connect to remote torch servers. %%sky [NAME]: run a cell on one.
+        """%sky COMMAND: connect to remote torch servers. %%sky [NAME] [--as-cuda]: run a cell on one.
 
         `%sky help` lists the commands, `%sky COMMAND --help` explains one.
         """
         __tracebackhide__ = True
         words = split(line)
-        if cell is not None:
-            from .cell import run
-
-            run(self, words, cell)
-            return None
-        command = find(words[0] if words else "help")
-        parser = command.parser()
-        if {"-h", "--help"} & set(words[1:]):
+        command = find(words.pop(0) if words else "help") if cell is None else None
+        parser = command.parser() if command else cell_parser()
+        if {"-h", "--help"} & set(words):
             tell(parser.format_help())
             return None
-        options = parser.parse(words[1:])
-        with one_line():
-            return command.run(options, self)
+        options = parser.parse(words)
+        if command:
+            with one_line():
+                return command.run(options, self)
+        from .cell import run
+
+        run(self, options, cell or "")
+        return None

@@ -95,6 +95,7 @@ class Session:
         session._stream = Stream(
             target, attach, session._sink, metadata=metadata, credentials=credentials, ended=session._stream_ended
         )
+        device.follow_settings(session._sink)
         return session
 
     def device(self, type: str = "cpu", index: int = 0) -> torch.device:  # noqa: A002  (torch's word)
@@ -102,6 +103,12 @@ class Session:
 
         Raises SkyError when the server has no such device.
         """
+        opened = self.open_device(type, index)
+        device.core.choose_device(opened.index)
+        return opened
+
+    def open_device(self, type: str, index: int) -> torch.device:  # noqa: A002  (torch's word)
+        """As :meth:`device`, but what is the current device stays so."""
         key = (type, index)
         with self._lock:
             if key not in self._opened:
@@ -113,8 +120,12 @@ class Session:
                 # Seeded as any device that is used after torch.manual_seed.
                 device.core.seed(opened.index, torch.initial_seed() % 2**64)
                 self._opened[key] = opened
-        device.core.choose_device(self._opened[key].index)
-        return self._opened[key]
+            return self._opened[key]
+
+    def opened(self) -> dict[tuple[str, int], torch.device]:
+        """The sky devices of this session, by what they stand for."""
+        with self._lock:
+            return dict(self._opened)
 
     def synchronize(self) -> None:
         """Waits until everything issued is executed, and raises the oldest remote error that was not raised yet."""

@@ -48,6 +48,8 @@ class Record(IntEnum):
     SET_STATE = 14
     FREE_GENERATOR = 15
     ENSURE = 16
+    SETTING = 17
+    MEMORY = 18
 
 
 class Value(IntEnum):
@@ -72,6 +74,16 @@ class Value(IntEnum):
     SCALAR_LIST = 16
     COMPLEX = 17
     GENERATOR = 18
+
+
+class Memory(IntEnum):
+    """What is asked of a device's memory."""
+
+    STATS = 0
+    INFO = 1
+    RESET_PEAK = 2
+    RESET_ACCUMULATED = 3
+    EMPTY_CACHE = 4
 
 
 class Output(IntEnum):
@@ -212,6 +224,22 @@ class Writer:
     def free(self, storage: int) -> Writer:
         """Frees a storage."""
         return self.byte(Record.FREE).varint(storage)
+
+    def setting(self, name: str, values: Sequence[bool | int | str]) -> Writer:
+        """Calls the setter of a torch setting."""
+        self.byte(Record.SETTING).text(name).varint(len(values))
+        for value in values:
+            if isinstance(value, str):
+                self.byte(Value.STRING).text(value)
+            elif isinstance(value, bool):
+                self.byte(Value.TRUE if value else Value.FALSE)
+            else:
+                self.byte(Value.INT).zigzag(value)
+        return self
+
+    def memory(self, slot: int, asked: Memory) -> Writer:
+        """Asks something of a device's memory."""
+        return self.byte(Record.MEMORY).varint(slot).byte(asked)
 
     def ask(self, operation: str, arguments: Sequence[Writer], outputs: Sequence[int]) -> Writer:
         """Calls an op by name; the reply tells what it returned. `arguments` are writers of one value each."""
@@ -360,6 +388,8 @@ def read_records(data: bytes) -> Iterator[tuple[Record, list[Any]]]:
         Record.GET_STATE: lambda: [number(), number()],
         Record.SET_STATE: lambda: [number(), number(), reader.raw()],
         Record.FREE_GENERATOR: lambda: [number()],
+        Record.SETTING: lambda: [text(), [reader.value() for _ in range(number())]],
+        Record.MEMORY: lambda: [number(), reader._enum(Memory)],  # noqa: SLF001
     }
     while not reader.done():
         kind = reader._enum(Record)  # noqa: SLF001

@@ -61,7 +61,8 @@ def test_disconnect_closes_the_session(connected: Kernel) -> None:
         ("%sky status locl", "did you mean 'local'?"),
         ("%sky help conect", "did you mean 'connect'?"),
         ("%%sky locl\n1", "did you mean 'local'?"),
-        ("%%sky --profil\n1", "takes the name of a Compute"),
+        ("%%sky --as-cud\n1", "did you mean '--as-cuda'?"),
+        ("%%sky local local\n1", "unexpected 'local'"),
     ],
 )
 def test_a_mistake_gets_one_line(connected: Kernel, line: str, says: str) -> None:
@@ -80,6 +81,7 @@ def test_help_lists_and_explains(kernel: Kernel) -> None:
             "monitor",
             "disconnect",
             "help",
+            "memory",
             "%%sky [NAME]",
         ):
             assert command in shown
@@ -97,6 +99,8 @@ def test_completion_knows_commands_flags_and_names(connected: Kernel) -> None:
     assert connected.complete("%sky use ") == ["local"]
     assert connected.complete("%sky status lo") == ["local"]
     assert connected.complete("%%sky lo") == ["local"]
+    assert connected.complete("%%sky --as") == ["--as-cuda"]
+    assert connected.complete("%%sky --as-cuda lo") == ["local"]
     assert connected.complete("%sky help disc") == ["disconnect"]
     assert "torch" in connected.complete("%%sky\nx = tor")
 

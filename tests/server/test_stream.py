@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from skytorch_wire import PROTOCOL_VERSION, service_pb2
-from skytorch_wire.records import Record, View, Writer
+from skytorch_wire.records import Memory, Record, View, Writer
 
 if TYPE_CHECKING:
     from conftest import Client, Connect, Stream
@@ -153,6 +153,10 @@ MALFORMED = {
     "op that opens files": Writer().ask("aten::from_file", [], []).take(),
     "sizes that overflow": b"\x06\x01\x00\x04\x06\x02" + varint(1 << 62) + varint(1 << 62),
     "view past the end": CPU + Writer().ensure(View(1, "uint8", [4]), 0).read(View(1, "float64", [1 << 40])).take(),
+    "setting of an unknown kind": bytes([Record.SETTING]) + Writer().text("cudnn_enabled").varint(1).byte(13).take(),
+    "setting of too many values": bytes([Record.SETTING]) + Writer().text("cudnn_enabled").varint(1 << 40).take(),
+    "memory of nobody": Writer().memory(3, Memory.STATS).take(),
+    "question about memory": CPU + Writer().memory(0, 99).take(),  # type: ignore[arg-type]
     "random": random.Random(1).randbytes(4096),
 }
 

@@ -10,7 +10,17 @@ import pytest
 
 import skytorch_wire
 from skytorch_wire import records
-from skytorch_wire.records import MalformedError, Output, Record, Value, View, Writer, read_records, read_replies
+from skytorch_wire.records import (
+    MalformedError,
+    Memory,
+    Output,
+    Record,
+    Value,
+    View,
+    Writer,
+    read_records,
+    read_replies,
+)
 
 if TYPE_CHECKING:
     from enum import IntEnum
@@ -18,7 +28,7 @@ if TYPE_CHECKING:
 FORMAT = (Path(skytorch_wire.__file__).parent / "include/skytorch_wire/format.h").read_text()
 
 
-@pytest.mark.parametrize("name", ["Record", "Value", "Output", "Reply", "ErrorKind"])
+@pytest.mark.parametrize("name", ["Record", "Value", "Output", "Reply", "ErrorKind", "Memory"])
 def test_tags_are_those_of_the_header(name: str) -> None:
     (body,) = re.findall(rf"enum class {name} : uint8_t {{(.*?)}};", FORMAT, re.DOTALL)
     theirs = {word.upper(): int(number) for word, number in re.findall(r"k(\w+) = (\d+)", body)}
@@ -43,6 +53,8 @@ def test_records_are_read_as_they_were_written() -> None:
         .read(view)
         .ask("aten::neg", [Writer().tensor(view)], [9])
         .free(7)
+        .setting("sdp_use_flash", [False, 3, "tf32"])
+        .memory(1, Memory.INFO)
         .take()
     )
     assert list(read_records(written)) == [
@@ -52,6 +64,8 @@ def test_records_are_read_as_they_were_written() -> None:
         (Record.READ, [view]),
         (Record.ASK, ["aten::neg", [view], [9]]),
         (Record.FREE, [7]),
+        (Record.SETTING, ["sdp_use_flash", [False, 3, "tf32"]]),
+        (Record.MEMORY, [1, Memory.INFO]),
     ]
 
 

@@ -48,7 +48,12 @@ const RemoteDevice& remote_device(c10::DeviceIndex index) {
   return devices[index];
 }
 
-c10::DeviceIndex opened_devices() { return static_cast<c10::DeviceIndex>(opened.load()); }
+c10::DeviceIndex device_count() {
+  int count = opened.load(std::memory_order_acquire);
+  for (int i = 0; i < count; ++i)
+    if (!devices[i].sink->stopped()) return static_cast<c10::DeviceIndex>(count);
+  return 0;
+}
 
 c10::DeviceIndex current_device() { return current >= 0 ? current : chosen.load(std::memory_order_relaxed); }
 

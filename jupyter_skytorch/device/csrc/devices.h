@@ -21,8 +21,8 @@ struct RemoteDevice {
 c10::DeviceIndex open_device(Sink& sink, const std::string& type, int64_t index);
 // The remote device of an index; -1 is the current one. Throws when there is none.
 const RemoteDevice& remote_device(c10::DeviceIndex index);
-// How many indexes were handed out.
-c10::DeviceIndex opened_devices();
+// How many indexes were handed out; 0 when no session of theirs lives.
+c10::DeviceIndex device_count();
 
 c10::DeviceIndex current_device();
 void set_current_device(c10::DeviceIndex index);  // of this thread

@@ -12,9 +12,9 @@ namespace {
 struct Hooks final : at::PrivateUse1HooksInterface {
   void init() const override {}
   bool isBuilt() const override { return true; }
-  bool isAvailable() const override { return opened_devices() > 0; }
-  bool hasPrimaryContext(c10::DeviceIndex index) const override { return index < opened_devices(); }
-  c10::DeviceIndex deviceCount() const override { return opened_devices(); }
+  bool isAvailable() const override { return device_count() > 0; }
+  bool hasPrimaryContext(c10::DeviceIndex index) const override { return index < device_count(); }
+  c10::DeviceIndex deviceCount() const override { return device_count(); }
   c10::DeviceIndex getCurrentDevice() const override { return current_device(); }
   void setCurrentDevice(c10::DeviceIndex index) const override { set_current_device(index); }
   c10::DeviceIndex exchangeDevice(c10::DeviceIndex index) const override {

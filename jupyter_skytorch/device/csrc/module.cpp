@@ -79,6 +79,16 @@ PyObject* stop(PyObject* self, PyObject* args) {
   });
 }
 
+PyObject* append(PyObject* self, PyObject* record) {
+  if (!PyBytes_Check(record)) return PyErr_Format(PyExc_TypeError, "append takes bytes");
+  return guarded([&] {
+    of(self).append({PyBytes_AS_STRING(record), static_cast<size_t>(PyBytes_GET_SIZE(record))});
+    Py_RETURN_NONE;
+  });
+}
+
+PyObject* stopped(PyObject* self, PyObject*) { return PyBool_FromLong(of(self).stopped()); }
+
 PyObject* drain(PyObject* self, PyObject* args) {
   double seconds;
   if (!PyArg_ParseTuple(args, "d", &seconds)) return nullptr;
@@ -133,6 +143,8 @@ PyMethodDef sink_methods[] = {
     {"take", take, METH_VARARGS, "take(seconds) -> the next serialized StreamRequest, or None."},
     {"feed", feed, METH_O, "feed(message): take in a serialized StreamResponse."},
     {"stop", stop, METH_VARARGS, "stop(kind, message): end the session; kind is 'closed' or 'lost'."},
+    {"append", append, METH_O, "append(record): add one record that Python wrote."},
+    {"stopped", stopped, METH_NOARGS, "stopped() -> whether the session is over."},
     {"drain", drain, METH_VARARGS, "drain(seconds) -> whether everything issued was executed in time."},
     {"raise_pending", raise_pending, METH_NOARGS, "raise_pending(): raise the oldest remote error not raised yet."},
     {"counters", counters, METH_NOARGS, "counters() -> dict, cumulative."},
@@ -154,7 +166,7 @@ PyObject* synchronize_(PyObject*, PyObject* args) {
   });
 }
 
-PyObject* device_count(PyObject*, PyObject*) { return PyLong_FromLong(opened_devices()); }
+PyObject* device_count_(PyObject*, PyObject*) { return PyLong_FromLong(device_count()); }
 PyObject* get_device(PyObject*, PyObject*) { return PyLong_FromLong(current_device()); }
 
 PyObject* index_argument(PyObject* args, void (*use)(c10::DeviceIndex)) {
@@ -239,7 +251,7 @@ PyObject* mark_view(PyObject*, PyObject*) {
 
 PyMethodDef methods[] = {
     {"synchronize", synchronize_, METH_VARARGS, "synchronize(index): wait for everything issued to a device, -1 the current one."},
-    {"device_count", device_count, METH_NOARGS, "device_count() -> how many sky devices there have been."},
+    {"device_count", device_count_, METH_NOARGS, "device_count() -> how many sky devices there have been; 0 when no session lives."},
     {"get_device", get_device, METH_NOARGS, "get_device() -> the current index."},
     {"seed", seed, METH_VARARGS, "seed(index, seed): seed a device's default generator."},
     {"get_state", get_state, METH_VARARGS, "get_state(index) -> the state of a device's default generator."},

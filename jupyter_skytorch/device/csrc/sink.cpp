@@ -98,6 +98,13 @@ void Sink::free_storage(uint64_t id) noexcept {
   }
 }
 
+void Sink::append(std::string_view record) {
+  if (stopped()) return;
+  Entry entry(*this);
+  entry.out().raw(record.data(), record.size());
+  entry.commit();
+}
+
 void Sink::free_generator(uint64_t id) noexcept {
   if (stop_.load(std::memory_order_relaxed)) return;
   try {

@@ -3,6 +3,8 @@
 #include <c10/core/StorageImpl.h>
 #include <sys/mman.h>
 
+#include "memory.h"
+
 namespace skytorch {
 
 namespace {
@@ -33,10 +35,10 @@ void release(void* context) {
   delete handle;
 }
 
-class DeviceAllocator final : public c10::Allocator {
+class Allocator final : public c10::DeviceAllocator {
  public:
   // The registered allocator serves whatever device is current.
-  explicit DeviceAllocator(c10::DeviceIndex index = -1) : index_(index) {}
+  explicit Allocator(c10::DeviceIndex index = -1) : index_(index) {}
 
   c10::DataPtr allocate(size_t) override {
     c10::DeviceIndex index = index_ < 0 ? current_device() : index_;
@@ -46,6 +48,18 @@ class DeviceAllocator final : public c10::Allocator {
   }
   c10::DeleterFnPtr raw_deleter() const override { return nullptr; }
   void copy_data(void*, const void*, std::size_t) const override { TORCH_CHECK(false, "sky storages have no memory here"); }
+
+  // What torch.accelerator asks about memory.
+  bool initialized() override { return device_count() > 0; }
+  void emptyCache(c10::MempoolId_t) override {
+    for (c10::DeviceIndex i = 0; i < device_count(); ++i)
+      if (!remote_device(i).sink->stopped()) tell_memory(i, wire::Memory::kEmptyCache);
+  }
+  void recordStream(const c10::DataPtr&, c10::Stream) override {}  // a session has one stream
+  c10::CachingDeviceAllocator::DeviceStats getDeviceStats(c10::DeviceIndex index) override { return memory_stats(index); }
+  void resetAccumulatedStats(c10::DeviceIndex index) override { tell_memory(index, wire::Memory::kResetAccumulated); }
+  void resetPeakStats(c10::DeviceIndex index) override { tell_memory(index, wire::Memory::kResetPeak); }
+  std::pair<size_t, size_t> getMemoryInfo(c10::DeviceIndex index) override { return memory_info(index); }
 
  private:
   const c10::DeviceIndex index_;
@@ -81,9 +95,9 @@ void Handle::set_home(const c10::TensorImpl& tensor) {
 }
 
 c10::Allocator& allocator_of(c10::DeviceIndex index) {
-  static std::array<std::unique_ptr<DeviceAllocator>, kMaxDevices> allocators = [] {
-    std::array<std::unique_ptr<DeviceAllocator>, kMaxDevices> made;
-    for (int i = 0; i < kMaxDevices; ++i) made[i] = std::make_unique<DeviceAllocator>(static_cast<c10::DeviceIndex>(i));
+  static std::array<std::unique_ptr<Allocator>, kMaxDevices> allocators = [] {
+    std::array<std::unique_ptr<Allocator>, kMaxDevices> made;
+    for (int i = 0; i < kMaxDevices; ++i) made[i] = std::make_unique<Allocator>(static_cast<c10::DeviceIndex>(i));
     return made;
   }();
   TORCH_CHECK(index >= 0 && index < kMaxDevices, "sky:", static_cast<int>(index), " doesn't exist");
@@ -103,7 +117,7 @@ void resize_storage(c10::StorageImpl& storage, size_t bytes) {
 }
 
 void register_allocator() {
-  static DeviceAllocator allocator;
+  static Allocator allocator;
   c10::SetAllocator(kSky, &allocator);
 }
 

@@ -26,5 +26,8 @@ def run(options: argparse.Namespace, _magics: SkyMagics) -> None:
         return
     width = max(map(len, registry.names()))
     lines = [f"%sky {name.ljust(width)}  {registry.find(name).summary}" for name in registry.names()]
-    cell = "%%sky [NAME]".ljust(width + 5) + "  Run a cell with sky as its default device."
+    cell = (
+        "%%sky [NAME]".ljust(width + 5)
+        + "  Run a cell with sky as its default device; --as-cuda: and as its CUDA device."
+    )
     tell("\n".join([*lines, cell, "", "%sky COMMAND --help explains a command."]))

@@ -28,6 +28,8 @@ enum class Record : uint8_t {
   kSetState = 14,     // generator, slot, data
   kFreeGenerator = 15,  // generator
   kEnsure = 16,       // as kAllocate, unless the storage exists
+  kSetting = 17,      // name, count, values: what the setter of a torch setting was called with
+  kMemory = 18,       // slot, what is asked of the device's memory
 };
 
 enum class Value : uint8_t {
@@ -50,6 +52,15 @@ enum class Value : uint8_t {
   kScalarList = 16,  // count, values
   kComplex = 17,     // 16 bytes
   kGenerator = 18,   // generator, slot; 0 is the device's default
+};
+
+// What kMemory asks. Those that are replied are replied as kValues, integers.
+enum class Memory : uint8_t {
+  kStats = 0,             // replied: the allocator's numbers, in the order of stats.h
+  kInfo = 1,              // replied: bytes that are free, and bytes in all
+  kResetPeak = 2,
+  kResetAccumulated = 3,
+  kEmptyCache = 4,
 };
 
 enum class Output : uint8_t {
@@ -84,6 +95,7 @@ constexpr uint64_t kMaxNameBytes = 1u << 10;
 constexpr uint64_t kMaxTextBytes = 1u << 16;
 constexpr uint64_t kMaxOpIndex = 1u << 14;
 constexpr uint64_t kMaxHostTensorBytes = 1u << 20;
+constexpr uint64_t kMaxSettingValues = 8;
 constexpr uint64_t kMaxGeneratorStateBytes = 1u << 16;
 constexpr uint8_t kMaxDtype = 63;
 

@@ -6,6 +6,9 @@
 #include <ATen/ops/empty_strided.h>
 #include <ATen/ops/from_blob.h>
 
+#include "memory.h"
+#include "settings.h"
+
 namespace skytorch {
 
 using c10::IValue;
@@ -95,6 +98,8 @@ void Interpreter::step(Reader& in, uint64_t sequence, ReplyPort& port) {
       break;
     }
     case Record::kFreeGenerator: generators_.erase(in.varint()); break;
+    case Record::kSetting: setting(in); break;
+    case Record::kMemory: memory(in); break;
     default: throw Malformed("a record of an unknown kind");
   }
   counters_.storages.store(store_.size(), std::memory_order_relaxed);
@@ -374,6 +379,39 @@ void Interpreter::get_state(Reader& in, ReplyPort& port) {
   uint64_t id = in.varint();
   at::Tensor state = generators_.get(id, devices_.at(in.varint())).get_state();
   data(state.const_data_ptr(), state.nbytes(), port);
+}
+
+void Interpreter::setting(Reader& in) {
+  current_ = nullptr;
+  try {
+    apply_setting(in);
+  } catch (const Malformed&) {
+    throw;
+  } catch (...) {
+    fail(current_failure(), false);
+  }
+}
+
+void Interpreter::memory(Reader& in) {
+  c10::Device device = devices_.at(in.varint());
+  auto asked = static_cast<wire::Memory>(in.byte());
+  bool replied = asked == wire::Memory::kStats || asked == wire::Memory::kInfo;
+  current_ = nullptr;
+  try {
+    auto numbers = ask_memory(store_, device, asked);
+    if (!replied) return;
+    replies_.tag(Reply::kValues);
+    replies_.varint(sequence_);
+    replies_.varint(numbers.size());
+    for (int64_t number : numbers) {
+      replies_.tag(Value::kInt);
+      replies_.zigzag(number);
+    }
+  } catch (const Malformed&) {
+    throw;
+  } catch (...) {
+    fail(current_failure(), replied);
+  }
 }
 
 void Interpreter::data(const void* bytes, uint64_t size, ReplyPort& port) {

@@ -53,6 +53,8 @@ class Interpreter {
   void write(wire::Reader& in);
   void read(wire::Reader& in, ReplyPort& port);
   void get_state(wire::Reader& in, ReplyPort& port);
+  void setting(wire::Reader& in);
+  void memory(wire::Reader& in);
   void data(const void* bytes, uint64_t size, ReplyPort& port);
 
   bool cancelled() const;

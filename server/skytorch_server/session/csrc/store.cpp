@@ -22,7 +22,7 @@ Entry& Store::put(uint64_t id, at::Tensor home) {
 }
 
 void Store::erase(uint64_t id) {
-  bytes_ -= at(id).bytes;
+  discount(at(id));
   entries_.erase(id);
 }
 
@@ -65,9 +65,36 @@ at::Tensor Store::view(const Entry& entry, const wire::Layout& layout) {
 }
 
 void Store::count(Entry& entry) {
+  uint64_t bytes = entry.home.storage().nbytes();
+  bool in_host_memory = entry.home.is_cpu();
+  if (bytes == entry.bytes && in_host_memory == entry.in_host_memory) return;
+  discount(entry);
+  entry.bytes = bytes;
+  bytes_ += bytes;
+  entry.in_host_memory = in_host_memory;
+  if (!entry.in_host_memory) return;
+  host_count_.increase(1);
+  host_bytes_.increase(entry.bytes);
+}
+
+void Store::discount(const Entry& entry) {
   bytes_ -= entry.bytes;
-  entry.bytes = entry.home.storage().nbytes();
-  bytes_ += entry.bytes;
+  if (!entry.in_host_memory) return;
+  host_count_.decrease(1);
+  host_bytes_.decrease(entry.bytes);
+}
+
+c10::CachingDeviceAllocator::DeviceStats Store::host_stats() const {
+  constexpr auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+  c10::CachingDeviceAllocator::DeviceStats stats;
+  stats.allocation[all] = stats.active[all] = host_count_;
+  // There is no cache: what is reserved is what is allocated.
+  stats.allocated_bytes[all] = stats.active_bytes[all] = stats.requested_bytes[all] = stats.reserved_bytes[all] = host_bytes_;
+  return stats;
+}
+
+void Store::reset_host_stats(bool peak) {
+  for (auto* stat : {&host_count_, &host_bytes_}) peak ? stat->reset_peak() : stat->reset_accumulated();
 }
 
 }  // namespace skytorch

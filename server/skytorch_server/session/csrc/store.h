@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <skytorch_wire/reader.h>
 
 #include <unordered_map>
@@ -12,6 +13,7 @@ struct Entry {
   at::Tensor home;           // the view that the storage was allocated as
   uint64_t poisoned_by = 0;  // the record that should have written it and failed; 0: good
   uint64_t bytes = 0;        // as counted by the store
+  bool in_host_memory = false;  // counted so
 };
 
 class Store {
@@ -34,10 +36,16 @@ class Store {
   size_t size() const { return entries_.size(); }
   bool contains(uint64_t id) const { return entries_.contains(id); }
   uint64_t bytes() const { return bytes_; }
+  // What the storages on the CPU take, as an allocator would count them: torch's own for the CPU counts nothing.
+  c10::CachingDeviceAllocator::DeviceStats host_stats() const;
+  void reset_host_stats(bool peak);
 
  private:
+  void discount(const Entry& entry);
+
   std::unordered_map<uint64_t, Entry> entries_;
   uint64_t bytes_ = 0;
+  c10::CachingAllocator::Stat host_count_, host_bytes_;
 };
 
 }  // namespace skytorch
