@@ -32,7 +32,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export HATCH_JUPYTER_BUILDER_SKIP_NPM := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test lint format bench proto proto-check wheel compat gpu-wheels gpu clean
+.PHONY: help demo lab test lint format conformance bench proto proto-check wheel compat gpu-wheels gpu clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ format: $(NODE_MODULES)  ## mend what ruff and eslint can mend by themselves
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	cd labextension && jlpm lint --fix
+
+conformance: $(INSTALLED)  ## torch's operator database on sky; the table in docs/conformance.md
+	$(BIN)/python -m tests.conformance --output build/conformance
 
 bench: $(INSTALLED)  ## speed and memory, each figure beside local torch; tables in build/bench
 	$(BIN)/python -m bench --output build/bench
