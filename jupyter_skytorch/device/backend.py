@@ -8,7 +8,7 @@ import torch
 
 from skytorch_wire import native
 
-from . import autograd, errors, module, settings
+from . import autograd, errors, module, settings, sparse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +57,7 @@ class Sink(Protocol):
 #: Ops that PyTorch would take apart, or answer with an error, before the device could see them.
 _WHOLE = (
     "convolution",
+    "_convolution",
     "convolution_backward",
     "native_layer_norm_backward",
     "abs",
@@ -95,6 +96,7 @@ def _register() -> ModuleType:
 
 
 core: Any = _register()
+_sparse_kernels = sparse.register(core)
 
 #: Two int64, [line, cell]: the place in the user's program, stored before each statement of a cell and read by the
 #: core, so that errors and sync points can be named by it.

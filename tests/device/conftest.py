@@ -5,15 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
 import jupyter_skytorch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import torch
-
     from jupyter_skytorch import Compute
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _torch_flags_can_be_set() -> Iterator[None]:
+    """PyTorch's own test inputs forbid it for the whole process when they are imported."""
+    with torch.backends.__allow_nonbracketed_mutation():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -270,13 +270,31 @@ void fallback(const c10::OperatorHandle& op, Stack* stack) {
 
 TORCH_LIBRARY_IMPL(_, PrivateUse1, library) { library.fallback(torch::CppFunction::makeFromBoxedFunction<&fallback>()); }
 
-// Casts under autocast are registered op by op; all else passes.
-TORCH_LIBRARY_IMPL(_, AutocastPrivateUse1, library) { library.fallback(torch::CppFunction::makeFallthrough()); }
-
 // Ops whose composite kernel would take them apart, or make an error of them, before the fallback could see them.
 void register_whole(const std::vector<std::string>& names) {
   static auto* library = new torch::Library(torch::Library::IMPL, "aten", c10::DispatchKey::PrivateUse1, __FILE__, __LINE__);
   for (const auto& name : names) library->impl(name.c_str(), torch::CppFunction::makeFromBoxedFunction<&fallback>());
+}
+
+namespace {
+
+class Borrowed final : public c10::OperatorKernel {
+ public:
+  explicit Borrowed(c10::DispatchKey lender) : lender_(lender) {}
+  void operator()(const c10::OperatorHandle& op, c10::DispatchKeySet, Stack* stack) { op.redispatchBoxed(lender_, stack); }
+
+ private:
+  const c10::DispatchKeySet lender_;
+};
+
+}  // namespace
+
+// Gives ops the kernels that they have for another key: such as are made of other ops, and know no device.
+void borrow_kernels(const std::vector<std::string>& names, const std::string& from, const std::string& to) {
+  static auto* libraries = new std::vector<torch::Library>;
+  auto& library = libraries->emplace_back(torch::Library::IMPL, "aten", c10::parseDispatchKey(to), __FILE__, __LINE__);
+  for (const auto& name : names)
+    library.impl(name.c_str(), torch::CppFunction::makeFromBoxedFunctor(std::make_unique<Borrowed>(c10::parseDispatchKey(from))));
 }
 
 }  // namespace skytorch

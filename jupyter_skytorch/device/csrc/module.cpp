@@ -12,6 +12,7 @@ void synchronize(c10::DeviceIndex index);
 void register_guard();
 void register_hooks();
 void register_whole(const std::vector<std::string>& names);
+void borrow_kernels(const std::vector<std::string>& names, const std::string& from, const std::string& to);
 // In python_errors.cpp: sets the Python error of the exception being handled.
 void translate_exception();
 
@@ -190,6 +191,12 @@ PyObject* seed(PyObject*, PyObject* args) {
   });
 }
 
+PyObject* initial_seed(PyObject*, PyObject* args) {
+  int index;
+  if (!PyArg_ParseTuple(args, "i", &index)) return nullptr;
+  return guarded([&] { return PyLong_FromUnsignedLongLong(default_generator(static_cast<c10::DeviceIndex>(index)).current_seed()); });
+}
+
 PyObject* get_state(PyObject*, PyObject* args) {
   int index;
   if (!PyArg_ParseTuple(args, "i", &index)) return nullptr;
@@ -217,16 +224,33 @@ PyObject* set_device(PyObject*, PyObject* args) { return index_argument(args, se
 PyObject* choose_device_(PyObject*, PyObject* args) { return index_argument(args, choose_device); }
 PyObject* in_fork(PyObject*, PyObject*) { return PyBool_FromLong(in_forked_child()); }
 
+std::vector<std::string> strings(PyObject* list) {
+  std::vector<std::string> result;
+  for (Py_ssize_t i = 0; i < PyList_Size(list); ++i) {
+    const char* item = PyUnicode_AsUTF8(PyList_GetItem(list, i));
+    if (!item) break;
+    result.emplace_back(item);
+  }
+  return result;  // with a Python error set where the list isn't one of strings
+}
+
 PyObject* whole(PyObject*, PyObject* names) {
   return guarded([&]() -> PyObject* {
-    std::vector<std::string> list;
-    for (Py_ssize_t i = 0; i < PyList_Size(names); ++i) {
-      const char* name = PyUnicode_AsUTF8(PyList_GetItem(names, i));
-      if (!name) return nullptr;
-      list.emplace_back(name);
-    }
+    auto list = strings(names);
     if (PyErr_Occurred()) return nullptr;
     register_whole(list);
+    Py_RETURN_NONE;
+  });
+}
+
+PyObject* borrow(PyObject*, PyObject* args) {
+  PyObject* names;
+  const char *from, *to;
+  if (!PyArg_ParseTuple(args, "Oss", &names, &from, &to)) return nullptr;
+  return guarded([&]() -> PyObject* {
+    auto list = strings(names);
+    if (PyErr_Occurred()) return nullptr;
+    borrow_kernels(list, from, to);
     Py_RETURN_NONE;
   });
 }
@@ -254,12 +278,14 @@ PyMethodDef methods[] = {
     {"device_count", device_count_, METH_NOARGS, "device_count() -> how many sky devices there have been; 0 when no session lives."},
     {"get_device", get_device, METH_NOARGS, "get_device() -> the current index."},
     {"seed", seed, METH_VARARGS, "seed(index, seed): seed a device's default generator."},
+    {"initial_seed", initial_seed, METH_VARARGS, "initial_seed(index) -> what a device's default generator was seeded with."},
     {"get_state", get_state, METH_VARARGS, "get_state(index) -> the state of a device's default generator."},
     {"set_state", set_state, METH_VARARGS, "set_state(index, state): give it such a state."},
     {"set_device", set_device, METH_VARARGS, "set_device(index): make it this thread's current device."},
     {"choose_device", choose_device_, METH_VARARGS, "choose_device(index): make it current for threads that chose none."},
     {"in_forked_child", in_fork, METH_NOARGS, "in_forked_child() -> whether this process was forked off one with sky devices."},
     {"register_whole", whole, METH_O, "register_whole(names): send these aten ops as they are, not taken apart."},
+    {"borrow_kernels", borrow, METH_VARARGS, "borrow_kernels(names, from, to): give aten ops the kernels that they have for another key."},
     {"set_exception_factory", exceptions, METH_O, "set_exception_factory(f): f makes the exceptions that are raised here."},
     {"mark", mark_view, METH_NOARGS, "mark() -> a memoryview of [line, cell], to be written before each statement."},
     {nullptr, nullptr, 0, nullptr}};
