@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import ContextDecorator, suppress
+from contextlib import ContextDecorator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
-from . import memory
-from .errors import SessionClosed, SessionLost
+from . import memory, random
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -80,24 +79,6 @@ def build(core: Any) -> ModuleType:  # noqa: C901  (a native module; one functio
         """Waits until everything issued to a device is done, and raises what went wrong there."""
         core.synchronize(_index(device))
 
-    def manual_seed(seed: int) -> None:
-        """Seeds the current device's generator."""
-        core.seed(-1, seed % 2**64)
-
-    def manual_seed_all(seed: int) -> None:
-        """Seeds the generator of every device whose session lives."""
-        for index in range(device_count()):
-            with suppress(SessionClosed, SessionLost):
-                core.seed(index, seed % 2**64)
-
-    def get_rng_state(device: Device = None) -> torch.Tensor:
-        """The state of a device's generator: uint8, on the CPU. Costs a round trip."""
-        return torch.frombuffer(bytearray(core.get_state(_index(device))), dtype=torch.uint8)
-
-    def set_rng_state(state: torch.Tensor, device: Device = None) -> None:
-        """Gives a device's generator a state that :func:`get_rng_state` gave."""
-        core.set_state(_index(device), state.cpu().numpy().tobytes())
-
     def get_amp_supported_dtype() -> list[torch.dtype]:
         """The dtypes that autocast may use."""
         return [torch.bfloat16, torch.float16]
@@ -109,11 +90,13 @@ def build(core: Any) -> ModuleType:  # noqa: C901  (a native module; one functio
     def _lazy_init() -> None:
         """Nothing waits to be initialised."""
 
-    for thing in (
-        is_available, is_initialized, device_count, current_device, set_device, device, synchronize, manual_seed,
-        manual_seed_all, get_rng_state, set_rng_state, get_amp_supported_dtype, _is_in_bad_fork, _lazy_init,
-    ):  # fmt: skip
+    things: list[Any] = [
+        is_available, is_initialized, device_count, current_device, set_device, device, synchronize,
+        get_amp_supported_dtype, _is_in_bad_fork, _lazy_init, *random.functions(core, _index),
+    ]  # fmt: skip
+    for thing in things:
         setattr(sky, thing.__name__, thing)
     for name in memory.__all__:
         setattr(sky, name, getattr(memory, name))
+    sky._initialized = True  # type: ignore[attr-defined]  # read by checkpoints, which else keep no generator state
     return sky

@@ -41,6 +41,8 @@ class SkyGenerator final : public c10::GeneratorImpl {
   void set_state(const c10::TensorImpl& state) override {
     TORCH_CHECK_TYPE(state.device().is_cpu() && state.dtype() == caffe2::TypeMeta::Make<uint8_t>() && state.is_contiguous(),
                      "RNG state must be a torch.ByteTensor on the CPU");
+    // The states of CPU and CUDA generators both begin with the seed.
+    if (state.numel() >= static_cast<int64_t>(sizeof seed_)) std::memcpy(&seed_, state.data(), sizeof seed_);
     Sink& sink = *remote().sink;
     sink.admit();
     Sink::Entry entry(sink, wire::Record::kSetState);
@@ -68,7 +70,6 @@ class SkyGenerator final : public c10::GeneratorImpl {
  private:
   SkyGenerator* clone_impl() const override {
     auto* copy = new SkyGenerator(device().index(), next_generator.fetch_add(1));
-    copy->seed_ = seed_;
     copy->set_state(*get_state());
     return copy;
   }
