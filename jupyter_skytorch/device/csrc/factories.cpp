@@ -38,6 +38,10 @@ at::Tensor zeros_without_memory(c10::IntArrayRef size, std::optional<c10::Scalar
                                               c10::dtype_or_default(dtype), std::nullopt));
 }
 
+// There are no nested sky tensors: a transformer encoder is told that this batch is not one to make them of, and takes
+// the padding as a mask.
+bool is_left_aligned(const at::Tensor&, const at::Tensor&) { return false; }
+
 }  // namespace
 
 at::Tensor make_contiguous(c10::IntArrayRef sizes, c10::ScalarType dtype, c10::DeviceIndex device) {
@@ -52,6 +56,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("_efficientzerotensor", zeros_without_memory);
   library.impl("empty.memory_format", empty);
   library.impl("empty_strided", empty_strided);
+  library.impl("_nested_tensor_from_mask_left_aligned", is_left_aligned);
 }
 
 }  // namespace skytorch

@@ -145,6 +145,45 @@ std::optional<Results> batch_norm_backward(Arguments a) {
   return Results{like_if(mask[0], input), parameter(mask[1]), parameter(mask[2])};
 }
 
+// (input_gates, hidden_gates, cx, input_bias?, hidden_bias?)
+std::optional<Results> lstm_cell(Arguments a) {
+  const auto &gates = a[0].toTensor(), &cell = a[2].toTensor();
+  if (!is_plain(gates) || !is_plain(cell)) return {};
+  return Results{like(cell), like(cell), like(gates)};
+}
+
+// (grad_hy?, grad_cy?, cx, cy, workspace, has_bias)
+std::optional<Results> lstm_cell_backward(Arguments a) {
+  const auto &cell = a[2].toTensor(), &workspace = a[4].toTensor();
+  if (!is_plain(cell) || !is_plain(workspace) || workspace.dim() != 2) return {};
+  Metadata bias = a[5].toBool() ? contiguous(workspace.scalar_type(), {workspace.size(1)}) : Metadata{};
+  return Results{like(workspace), like(cell), bias};
+}
+
+// (input_gates, hidden_gates, hx, input_bias?, hidden_bias?)
+std::optional<Results> gru_cell(Arguments a) {
+  const auto& hidden = a[2].toTensor();
+  if (!is_plain(hidden) || hidden.dim() != 2) return {};
+  return Results{like(hidden), contiguous(hidden.scalar_type(), {hidden.size(0), hidden.size(1) * 5})};
+}
+
+// (grad_hy, workspace, has_bias)
+std::optional<Results> gru_cell_backward(Arguments a) {
+  const auto& gradient = a[0].toTensor();
+  if (!is_plain(gradient) || gradient.dim() != 2) return {};
+  auto type = gradient.scalar_type();
+  int64_t gates = gradient.size(1) * 3;
+  Metadata all = contiguous(type, {gradient.size(0), gates}), bias = a[2].toBool() ? contiguous(type, {gates}) : Metadata{};
+  return Results{all, all, like(gradient), bias, bias};
+}
+
+// (self, target, reduction): PyTorch's meta kernel has a dimension too much for one sample.
+std::optional<Results> multilabel_margin_loss(Arguments a) {
+  const auto &self = a[0].toTensor(), &target = a[1].toTensor();
+  if (self.dim() != 1 || target.sizes() != self.sizes()) return {};
+  return Results{contiguous(self.scalar_type(), {}), contiguous(self.scalar_type(), target.sizes())};
+}
+
 // (self, dim, index)
 std::optional<Results> index_select(Arguments a) {
   const auto &self = a[0].toTensor(), &index = a[2].toTensor();
@@ -242,6 +281,11 @@ const std::unordered_map<std::string_view, Rule>& rules() {
       {"aten::native_layer_norm_backward", layer_norm_backward},
       {"aten::native_batch_norm", batch_norm},
       {"aten::native_batch_norm_backward", batch_norm_backward},
+      {"aten::_thnn_fused_lstm_cell", lstm_cell},
+      {"aten::_thnn_fused_lstm_cell_backward_impl", lstm_cell_backward},
+      {"aten::_thnn_fused_gru_cell", gru_cell},
+      {"aten::_thnn_fused_gru_cell_backward", gru_cell_backward},
+      {"aten::multilabel_margin_loss_forward", multilabel_margin_loss},
       {"aten::index_select", index_select},
       {"aten::embedding_dense_backward", embedding_backward},
       {"aten::multinomial", multinomial},
