@@ -35,8 +35,8 @@ sample inputs, on sky with a CPU server and on the CPU: dtypes, shapes, strides,
 tolerances, random numbers of the same seed, in-place and `out=` forms (fitting, strided, empty, of another size),
 gradients, and second gradients in float64 and complex64. Written by `make conformance`.
 
-**{held} of {pairs} (operator, dtype) pairs hold**, of {samples:,} samples; {gradients_held} of the {gradients} pairs that
-the CPU differentiates hold with their gradients. The exceptions are {exceptions} entries in
+**{held} of {pairs} (operator, dtype) pairs hold**, with {samples:,} sample inputs. Of the {gradients} pairs that the CPU
+differentiates, {gradients_held} hold with their gradients. The exceptions are {exceptions} entries in
 `tests/conformance/exceptions.toml`:
 
 {reasons}
