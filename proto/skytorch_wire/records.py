@@ -123,13 +123,18 @@ class MalformedError(ValueError):
 
 @dataclass(frozen=True)
 class View:
-    """A view of a storage; sizes, strides and offset in elements of `dtype`. No strides: contiguous."""
+    """A view of a storage; sizes, strides and offset in elements of `dtype`. No strides: contiguous.
+
+    Its values are the conjugates or the negatives of what lies there, where it says so.
+    """
 
     storage: int
     dtype: str
     sizes: Sequence[int]
     strides: Sequence[int] | None = None
     offset: int = 0
+    conjugate: bool = False
+    negative: bool = False
 
     @property
     def bytes(self) -> int:
@@ -190,7 +195,7 @@ class Writer:
     def layout(self, view: View) -> Writer:
         """The dtype, sizes, strides and offset of a view."""
         contiguous = view.strides is None or list(view.strides) == contiguous_strides(view.sizes)
-        self.byte(DTYPE_NUMBERS[view.dtype])
+        self.byte(DTYPE_NUMBERS[view.dtype] | 0x40 * view.conjugate | 0x80 * view.negative)
         self.byte(len(view.sizes) | (0 if contiguous else 0x40) | (0x80 if view.offset else 0))
         if view.offset:
             self.varint(view.offset)
@@ -302,7 +307,8 @@ class Reader:
 
     def layout(self, storage: int = 0) -> View:
         """A layout, as a view of `storage`."""
-        number = self.byte()
+        first = self.byte()
+        number = first & 0x3F
         flags = self.byte()
         offset = self.varint() if flags & 0x80 else 0
         sizes = [self.varint() for _ in range(flags & 0x3F)]
@@ -310,7 +316,7 @@ class Reader:
         if number not in DTYPES:
             msg = f"dtype {number} is unknown"
             raise MalformedError(msg)
-        return View(storage, DTYPES[number], sizes, strides, offset)
+        return View(storage, DTYPES[number], sizes, strides, offset, bool(first & 0x40), bool(first & 0x80))
 
     def value(self) -> Any:
         """An argument, as the Python value nearest to it."""

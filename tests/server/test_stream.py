@@ -153,6 +153,8 @@ MALFORMED = {
     "op that opens files": Writer().ask("aten::from_file", [], []).take(),
     "sizes that overflow": b"\x06\x01\x00\x04\x06\x02" + varint(1 << 62) + varint(1 << 62),
     "view past the end": CPU + Writer().ensure(View(1, "uint8", [4]), 0).read(View(1, "float64", [1 << 40])).take(),
+    "conjugate of real numbers": CPU
+    + Writer().ensure(View(1, "float32", [1]), 0).read(View(1, "float32", [1], conjugate=True)).take(),
     "setting of an unknown kind": bytes([Record.SETTING]) + Writer().text("cudnn_enabled").varint(1).byte(13).take(),
     "setting of too many values": bytes([Record.SETTING]) + Writer().text("cudnn_enabled").varint(1 << 40).take(),
     "memory of nobody": Writer().memory(3, Memory.STATS).take(),

@@ -52,6 +52,7 @@ def test_records_are_read_as_they_were_written() -> None:
         .write(7, 8, b"abcd")
         .read(view)
         .ask("aten::neg", [Writer().tensor(view)], [9])
+        .read(View(7, "complex64", [2], conjugate=True))
         .free(7)
         .setting("sdp_use_flash", [False, 3, "tf32"])
         .memory(1, Memory.INFO)
@@ -63,6 +64,7 @@ def test_records_are_read_as_they_were_written() -> None:
         (Record.WRITE, [7, 8, b"abcd"]),
         (Record.READ, [view]),
         (Record.ASK, ["aten::neg", [view], [9]]),
+        (Record.READ, [View(7, "complex64", [2], conjugate=True)]),
         (Record.FREE, [7]),
         (Record.SETTING, ["sdp_use_flash", [False, 3, "tf32"]]),
         (Record.MEMORY, [1, Memory.INFO]),
