@@ -59,6 +59,13 @@ at::Tensor& set_nothing(at::Tensor& self) {
   return set_storage(self, c10::Storage(c10::Storage::use_byte_size_t(), 0, &allocator_of(self.device().index()), true), 0, {0}, {1});
 }
 
+// Whether `self` may become what `from` is, on another device: `parameter.data = parameter.to("sky")`, and so Module.to.
+// PyTorch says so by itself of the devices that it knows, and makes new parameters for others: tied weights would come
+// apart and optimizers lose theirs.
+bool has_compatible_shallow_copy_type(const at::Tensor& self, const at::Tensor& from) {
+  return self.layout() == c10::kStrided && from.layout() == c10::kStrided;
+}
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
@@ -73,6 +80,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("set_.source_Storage", set_whole_storage);
   library.impl("set_.source_Storage_storage_offset", set_storage);
   library.impl("set_.source_Tensor", set_tensor);
+  library.impl("_has_compatible_shallow_copy_type", has_compatible_shallow_copy_type);
 }
 
 }  // namespace skytorch
