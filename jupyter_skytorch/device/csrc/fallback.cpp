@@ -225,6 +225,7 @@ void ask(Sink& sink, OpInfo& info, Stack& stack) {
         else results.emplace_back(at::Tensor());
     }
   }
+  remember(info, arguments, device, results);
   replace(stack, info.arguments, results);
 }
 

@@ -128,31 +128,42 @@ std::shared_ptr<const Results> describe_all(c10::ArrayRef<IValue> values) {
   return results;
 }
 
-template <typename Run>
-std::shared_ptr<const Results> cached(OpInfo& info, c10::ArrayRef<IValue> arguments, c10::DeviceIndex device, Run run) {
-  bool meta_tells = !info.cuda_metadata || remote_device(device).is_cuda;
-  static std::unordered_map<std::string, std::shared_ptr<const Results>> cache;
-  static std::shared_mutex mutex;
-  thread_local std::string key;
+// What is known already, by op, kind of device and the arguments' metadata.
+std::unordered_map<std::string, std::shared_ptr<const Results>> known;
+std::shared_mutex known_mutex;
+
+bool meta_tells(const OpInfo& info, c10::DeviceIndex device) { return !info.cuda_metadata || remote_device(device).is_cuda; }
+
+void make_key(std::string& key, OpInfo& info, c10::ArrayRef<IValue> arguments, c10::DeviceIndex device) {
   Signature signature(key);
   signature.number(info.index);
-  signature.tag(meta_tells);
+  signature.tag(meta_tells(info, device));
   for (size_t i = 0; i < arguments.size(); ++i) {
     if (!info.is_output[i]) signature.value(arguments[i], info.value_free[i]);
     else if (arguments[i].isTensor()) signature.number(static_cast<int64_t>(arguments[i].toTensor().scalar_type()));
   }
+}
+
+void keep(const std::string& key, std::shared_ptr<const Results> results) {
+  std::unique_lock lock(known_mutex);
+  if (known.size() >= kCacheEntries) known.clear();
+  known[key] = std::move(results);
+}
+
+template <typename Run>
+std::shared_ptr<const Results> cached(OpInfo& info, c10::ArrayRef<IValue> arguments, c10::DeviceIndex device, Run run) {
+  thread_local std::string key;
+  make_key(key, info, arguments, device);
   {
-    std::shared_lock lock(mutex);
-    auto found = cache.find(key);
-    if (found != cache.end()) return found->second;
+    std::shared_lock lock(known_mutex);
+    auto found = known.find(key);
+    if (found != known.end()) return found->second;
   }
   std::string own_key = key;  // running a meta kernel may come back here
   std::shared_ptr<const Results> results;
   if (auto ruled = shape_by_rule(info, arguments)) results = std::make_shared<Results>(std::move(*ruled));
-  else if (meta_tells) results = run();
-  std::unique_lock lock(mutex);
-  if (cache.size() >= kCacheEntries) cache.clear();
-  cache[own_key] = results;
+  else if (meta_tells(info, device)) results = run();
+  keep(own_key, results);
   return results;
 }
 
@@ -164,6 +175,13 @@ std::shared_ptr<const Results> infer(OpInfo& info, c10::ArrayRef<IValue> argumen
     for (const auto& argument : arguments) stack.push_back(to_meta(argument));
     return run_meta(info.handle, stack) ? describe_all(stack) : nullptr;
   });
+}
+
+void remember(OpInfo& info, c10::ArrayRef<IValue> arguments, c10::DeviceIndex device, c10::ArrayRef<IValue> results) {
+  if (meta_tells(info, device)) return;
+  std::string key;
+  make_key(key, info, arguments, device);
+  keep(key, describe_all(results));
 }
 
 std::shared_ptr<const Results> infer_outputs(OpInfo& info, c10::ArrayRef<IValue> arguments, c10::DeviceIndex device) {
