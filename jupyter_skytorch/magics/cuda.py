@@ -213,7 +213,9 @@ def _replacements(devices: _Devices) -> Iterator[tuple[object, str, object]]:
         return home, name, replaced
 
     for name, function in devices.functions().items():
-        yield either(torch.cuda, name, function)
+        for home in (torch.cuda, torch.cuda.memory, torch.cuda.random):  # who holds it too, under the same name
+            if getattr(home, name, None) is getattr(torch.cuda, name):
+                yield either(home, name, function)
     yield either(torch.autocast, "__init__", _converting(torch.autocast.__init__, "device_type", _type))
     yield either(torch.amp.GradScaler, "__init__", _converting(torch.amp.GradScaler.__init__, "device", _type))
     yield either(torch, "load", _converting(torch.load, "map_location", devices.mapped))

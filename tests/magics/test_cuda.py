@@ -45,12 +45,15 @@ torch.cuda.manual_seed_all(5); one = torch.rand(3, device='cuda')
 torch.cuda.manual_seed(5); other = torch.rand(3, device='cuda')
 drawn = torch.rand(3, device='cuda', generator=torch.Generator('cuda').manual_seed(5))
 print(torch.equal(one, other), torch.equal(one, drawn), isinstance(torch.default_generator, torch.Generator))
+states = torch.cuda.random.get_rng_state(), torch.cuda.get_rng_state_all(); one = torch.rand(3, device='cuda')
+torch.cuda.random.set_rng_state_all(states[1]); other = torch.rand(3, device='cuda')
+print(torch.equal(states[0], states[1][0]), torch.equal(one, other))
 with torch.autocast('cuda', dtype=torch.bfloat16): print(torch.is_autocast_enabled('sky'))
 scaler = torch.amp.GradScaler('cuda')
 print(scaler.is_enabled(), scaler.scale(torch.ones(1, device='cuda')).device.type)
 """
     assert connected.ok(code).printed.splitlines() == [
-"1 0", "True", "True", "True True", "True", "True True True", "True", "True sky",
+"1 0", "True", "True", "True True", "True", "True True True", "True True", "True", "True sky",
     ]  # fmt: skip
 
 
