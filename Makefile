@@ -12,6 +12,7 @@ TORCH ?= torch==2.13.0
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 INSTALLED := $(STAMPS)/installed
+LIBRARIES := $(STAMPS)/libraries
 NODE_MODULES := $(STAMPS)/node_modules
 LABEXTENSION := $(STAMPS)/labextension
 LABEXTENSION_SOURCES := $(shell find labextension/src labextension/style labextension/schema -type f 2>/dev/null)
@@ -32,7 +33,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export HATCH_JUPYTER_BUILDER_SKIP_NPM := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test lint format conformance bench proto proto-check wheel compat gpu-wheels gpu clean
+.PHONY: help demo lab test lint format conformance conformance-libraries bench proto proto-check wheel compat gpu-wheels gpu clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,7 +80,14 @@ format: $(NODE_MODULES)  ## mend what ruff and eslint can mend by themselves
 	$(BIN)/ruff format
 	cd labextension && jlpm lint --fix
 
-conformance: $(INSTALLED)  ## torch's operator database on sky; the table in docs/conformance.md
+$(LIBRARIES): $(INSTALLED)
+	$(BIN)/pip install --disable-pip-version-check --quiet '$(TORCH)' --editable '.[libraries]'
+	touch $@
+
+conformance-libraries: $(LIBRARIES)  ## transformers, accelerate, lightning, einops, torchmetrics on sky, against the CPU
+	$(BIN)/python -m pytest tests/conformance/libraries
+
+conformance: conformance-libraries  ## that, and torch's operator database on sky; the table in docs/conformance.md
 	$(BIN)/python -m tests.conformance --output build/conformance
 
 bench: $(INSTALLED)  ## speed and memory, each figure beside local torch; tables in build/bench
