@@ -87,7 +87,8 @@ $(LIBRARIES): $(INSTALLED)
 conformance-libraries: $(LIBRARIES)  ## transformers, accelerate, lightning, einops, torchmetrics on sky, against the CPU
 	$(BIN)/python -m pytest tests/conformance/libraries
 
-conformance: conformance-libraries  ## that, and torch's operator database on sky; the table in docs/conformance.md
+conformance: conformance-libraries  ## that, and torch's modules and operators on sky; the table in docs/conformance.md
+	SKYTORCH_ALL_SAMPLES=1 $(BIN)/python -m pytest tests/device/test_modules.py
 	$(BIN)/python -m tests.conformance --output build/conformance
 
 bench: $(INSTALLED)  ## speed and memory, each figure beside local torch; tables in build/bench
