@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
+
+from jupyter_skytorch import device
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_wrong_shapes_are_told_at_once_in_pytorchs_words(sky: torch.device) -> None:
@@ -74,3 +81,60 @@ def test_without_a_device_there_is_advice() -> None:
 def test_views_that_reach_outside_their_storage_are_refused(sky: torch.device) -> None:
     with pytest.raises(RuntimeError, match="out of bounds"):
         torch.zeros(4, device=sky).as_strided((8,), (1,))
+
+
+def test_an_error_names_the_op_and_the_line_that_issued_it(sky: torch.device) -> None:
+    table = torch.zeros(4, device=sky)
+    device.mark[0], device.mark[1] = 12, 3
+    table[torch.tensor([9], device=sky)]
+    device.mark[0], device.mark[1] = 20, 3
+    with pytest.raises(IndexError, match=r"\[aten::index.Tensor_out on local, cell 3, line 12\]"):
+        torch.sky.synchronize()
+    device.mark[0], device.mark[1] = 0, 0
+    torch.sky.synchronize()
+
+
+def test_each_error_is_raised_once_oldest_first(sky: torch.device) -> None:
+    table = torch.zeros(4, device=sky)
+    failed = [table[torch.tensor([number], device=sky)] for number in (50, 60, 70)]
+    for number in (50, 60, 70):
+        with pytest.raises(IndexError, match=f"index {number} is out of bounds"):
+            torch.sky.synchronize()
+    torch.sky.synchronize()
+    for number, tensor in zip((50, 60, 70), failed, strict=True):
+        for _ in range(2):
+            with pytest.raises(IndexError, match=f"index {number} is out of bounds"):
+                tensor.cpu()
+        tensor.fill_(number)
+        assert tensor.item() == number
+
+
+HEALS: dict[str, Callable[[torch.Tensor], object]] = {
+    "fill_": lambda x: x.fill_(5),
+    "copy_ from the cpu": lambda x: x.copy_(torch.full((2,), 5.0)),
+    "copy_ on sky": lambda x: x.copy_(torch.full((2,), 5.0, device=x.device)),
+    "out=": lambda x: torch.full((2,), 5.0, out=x),
+    "storage": lambda x: x.untyped_storage().copy_(torch.full((2,), 5.0).untyped_storage()),
+}
+
+
+@pytest.mark.parametrize("way", HEALS)
+def test_whatever_overwrites_all_of_it_heals(way: str, sky: torch.device) -> None:
+    poisoned = torch.zeros(4, device=sky)[torch.tensor([9, 9], device=sky)]
+    with pytest.raises(IndexError):
+        torch.sky.synchronize()
+    poisoned[0] = 5
+    with pytest.raises(IndexError):
+        poisoned.cpu()
+    HEALS[way](poisoned)
+    assert poisoned.tolist() == [5, 5]
+
+
+def test_a_storage_that_cannot_grow_is_poisoned_alone(sky: torch.device) -> None:
+    x, good = torch.ones(4, device=sky) + 1, torch.ones(4, device=sky)
+    x.resize_(1 << 50)
+    with pytest.raises(RuntimeError, match="memory"):
+        torch.sky.synchronize()
+    with pytest.raises(RuntimeError, match="memory"):
+        x[:2].cpu()
+    assert good.sum().item() == 4

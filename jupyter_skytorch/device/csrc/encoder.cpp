@@ -1,5 +1,7 @@
 #include "encoder.h"
 
+#include <ATen/EmptyTensor.h>
+
 #include "generator.h"
 
 namespace skytorch {
@@ -22,6 +24,22 @@ void Encoder::layout(const c10::TensorImpl& tensor) {
   if (tensor.is_neg()) type |= wire::kLayoutNegative;
   out().layout(type, tensor.sizes(), tensor.strides(), tensor.is_contiguous(), tensor.storage_offset());
 }
+
+namespace {
+
+// PyTorch makes views that the server would take for an attack: unchecked ones, and those whose storage has shrunk.
+void check_layout(const c10::TensorImpl& tensor) {
+  auto type = c10::typeMetaToScalarType(tensor.dtype());
+  TORCH_CHECK_NOT_IMPLEMENTED(!c10::isQIntType(type) && !c10::isBitsType(type), "sky tensors can't be of type ", type);
+  TORCH_CHECK(static_cast<uint64_t>(tensor.dim()) <= wire::kMaxDims, "sky tensors can have ", wire::kMaxDims, " dimensions, not ", tensor.dim());
+  size_t bytes = tensor.unsafe_storage().nbytes(), reach;
+  if (tensor.is_contiguous() && tensor.storage_offset() == 0) reach = static_cast<size_t>(tensor.numel()) * tensor.itemsize();
+  else reach = at::detail::computeStorageNbytes(tensor.sizes(), tensor.strides(), tensor.itemsize(), tensor.storage_offset());
+  TORCH_CHECK(reach <= bytes, "a tensor of sizes ", tensor.sizes(), ", strides ", tensor.strides(), " and storage offset ", tensor.storage_offset(),
+              " is out of bounds for its storage of ", bytes, " bytes");
+}
+
+}  // namespace
 
 void Encoder::host_scalar(const at::Tensor& tensor) {
   out().tag(Value::kHostTensor);
@@ -49,6 +67,7 @@ void Encoder::tensor(const at::Tensor& tensor) {
     out().tag(Value::kTensorHome);
     out().varint(handle.id);
   } else {
+    check_layout(impl);
     out().tag(Value::kTensorView);
     out().varint(handle.id);
     layout(impl);
@@ -58,6 +77,7 @@ void Encoder::tensor(const at::Tensor& tensor) {
 void Encoder::allocation(const at::Tensor& tensor) {
   const c10::TensorImpl& impl = *tensor.unsafeGetTensorImpl();
   Handle& handle = handle_of(impl);
+  check_layout(impl);
   handle.announced = true;
   introduced_.push_back(&handle);
   if (!handle.is_home(impl)) handle.set_home(impl);
@@ -86,6 +106,7 @@ void Encoder::generator(const at::Generator& generator) {
 
 void Encoder::value(const IValue& value) {
   auto list = [&](Value tag, const auto& items, auto&& put) {
+    TORCH_CHECK(items.size() <= wire::kMaxListItems, "a list of ", items.size(), " items can't be sent to a sky device, only of ", wire::kMaxListItems);
     out().tag(tag);
     out().varint(items.size());
     for (const auto& item : items) put(item);
@@ -102,6 +123,9 @@ void Encoder::value(const IValue& value) {
     return out().real(value.toDouble());
   }
   if (value.isIntList()) return list(Value::kIntList, value.toIntVector(), [&](int64_t item) { out().zigzag(item); });
+  // Holds what SymInt has no room for: numbers far below zero.
+  if (value.isSymIntList())
+    return list(Value::kIntList, value.toListRef(), [&](const IValue& item) { out().zigzag(item.toSymInt().guard_int(__FILE__, __LINE__)); });
   if (value.isTensorList()) return list(Value::kTensorList, value.toListRef(), [&](const IValue& item) { tensor(item.toTensor()); });
   if (value.isOptionalTensorList())
     return list(Value::kOptionalTensorList, value.toListRef(), [&](const IValue& item) { this->value(item); });
@@ -113,6 +137,7 @@ void Encoder::value(const IValue& value) {
     return out().varint(remote_device(value.toDevice().index()).slot);
   }
   if (value.isString()) {
+    TORCH_CHECK(value.toStringRef().size() <= wire::kMaxTextBytes, "a text of ", value.toStringRef().size(), " bytes can't be sent to a sky device");
     out().tag(Value::kString);
     return out().text(value.toStringRef());
   }

@@ -129,6 +129,19 @@ void encode_result(Encoder& encoder, const IValue& value) {
   }
 }
 
+// A tensor of the CPU travels by value: what is written to it would be lost.
+void check_written(const OpInfo& info, c10::ArrayRef<IValue> arguments) {
+  auto check = [](const IValue& item) {
+    TORCH_CHECK(!item.isTensor() || !item.toTensor().defined() || item.toTensor().device().type() == kSky,
+                "Expected all tensors to be on the same device, but found at least two devices, sky and ", item.toTensor().device(), "!");
+  };
+  for (size_t i : info.written) {
+    if (arguments[i].isTensorList())
+      for (const auto& item : arguments[i].toListRef()) check(item);
+    else check(arguments[i]);
+  }
+}
+
 void encode_call(Encoder& encoder, OpInfo& info, wire::Record record, c10::ArrayRef<IValue> arguments) {
   encoder.entry().define_op(info.index, info.name, info.schema_hash);
   encoder.entry().begin(record);
@@ -236,6 +249,7 @@ void fallback(const c10::OperatorHandle& op, Stack* stack) {
   size_t first = stack->size() - info.arguments;
   c10::ArrayRef<IValue> arguments(stack->data() + first, info.arguments);
   TORCH_CHECK_NOT_IMPLEMENTED(!info.returns_views || info.name == "aten::_to_copy", info.name, " returns a view and isn't available on sky devices");
+  check_written(info, arguments);
   Sink& sink = sink_of(arguments);
   sink.admit();
   move_indices(arguments, *stack, first);

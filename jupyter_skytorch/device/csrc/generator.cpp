@@ -41,6 +41,7 @@ class SkyGenerator final : public c10::GeneratorImpl {
   void set_state(const c10::TensorImpl& state) override {
     TORCH_CHECK_TYPE(state.device().is_cpu() && state.dtype() == caffe2::TypeMeta::Make<uint8_t>() && state.is_contiguous(),
                      "RNG state must be a torch.ByteTensor on the CPU");
+    TORCH_CHECK(static_cast<uint64_t>(state.numel()) <= wire::kMaxGeneratorStateBytes, "RNG state is wrong size");
     // The states of CPU and CUDA generators both begin with the seed.
     if (state.numel() >= static_cast<int64_t>(sizeof seed_)) std::memcpy(&seed_, state.data(), sizeof seed_);
     Sink& sink = *remote().sink;

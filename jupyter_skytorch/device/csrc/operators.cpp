@@ -55,6 +55,7 @@ OpInfo::OpInfo(const c10::OperatorHandle& op) : handle(op), index(next_index.fet
     value_free.push_back(!shaped_by_numbers && is_number(*argument.real_type()));
     is_output.push_back(argument.is_out());
     is_out = is_out || argument.is_out();
+    if (argument.alias_info() && argument.alias_info()->isWrite()) written.push_back(is_output.size() - 1);
   }
   for (const auto& result : schema.returns()) {
     int place = -1;

@@ -20,6 +20,7 @@ struct OpInfo {
   std::vector<int> returned_argument;
   std::vector<bool> returns_tensor;
   bool fresh = false;          // returns a tensor that isn't one of its arguments
+  std::vector<size_t> written;  // the arguments that are written to
   bool is_out = false;         // writes into out= arguments
   bool always_ask = false;     // its results' shapes depend on data, or aren't tensors
   bool fills_in_order = false;  // a range: an out= of any shape with as many elements will do

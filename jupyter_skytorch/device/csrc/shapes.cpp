@@ -227,6 +227,7 @@ Metadata swapped(c10::ScalarType dtype, c10::IntArrayRef sizes) {
 // (query, key, value, ...), of shape (batch, heads, length, width)
 std::optional<Results> attention_on_cpu(Arguments a) {
   const auto& query = a[0].toTensor();
+  if (query.dim() != 4) return {};
   auto statistics = query.scalar_type() == c10::kDouble ? c10::kDouble : c10::kFloat;
   return Results{swapped(query.scalar_type(), query.sizes()), swapped(statistics, query.sizes().slice(0, 3))};
 }
@@ -234,7 +235,10 @@ std::optional<Results> attention_on_cpu(Arguments a) {
 // (grad_out, query, key, value, ...)
 std::optional<Results> attention_on_cpu_backward(Arguments a) {
   Results results;
-  for (int i = 1; i <= 3; ++i) results.push_back(swapped(a[i].toTensor().scalar_type(), a[i].toTensor().sizes()));
+  for (int i = 1; i <= 3; ++i) {
+    if (a[i].toTensor().dim() != 4) return {};
+    results.push_back(swapped(a[i].toTensor().scalar_type(), a[i].toTensor().sizes()));
+  }
   return results;
 }
 

@@ -73,7 +73,11 @@ Handle& handle_of(const c10::StorageImpl& storage) {
   return *handle;
 }
 
-Handle& handle_of(const c10::TensorImpl& tensor) { return handle_of(*tensor.unsafe_storage().unsafeGetStorageImpl()); }
+Handle& handle_of(const c10::TensorImpl& tensor) {
+  const auto* storage = tensor.unsafe_storage().unsafeGetStorageImpl();
+  TORCH_CHECK(storage, "this tensor has no sky storage");
+  return handle_of(*storage);
+}
 
 bool Handle::is_home(const c10::TensorImpl& tensor) const {
   if (!has_home || tensor.dim() != dims || tensor.storage_offset() != 0 ||
@@ -106,10 +110,10 @@ c10::Allocator& allocator_of(c10::DeviceIndex index) {
 
 void resize_storage(c10::StorageImpl& storage, size_t bytes) {
   Handle& handle = handle_of(storage);
+  handle.sink->admit();
   storage.set_nbytes(bytes);
   handle.has_home = false;
   if (!handle.announced) return;  // its first record will tell the size
-  handle.sink->admit();
   Sink::Entry entry(*handle.sink, wire::Record::kResize);
   entry.out().varint(handle.id);
   entry.out().varint(bytes);

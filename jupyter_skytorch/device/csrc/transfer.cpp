@@ -1,5 +1,7 @@
 // Bytes between this machine and the server.
 #include <ATen/EmptyTensor.h>
+#include <ATen/ExpandUtils.h>
+#include <ATen/MemoryOverlap.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <sys/mman.h>
 #include <torch/library.h>
@@ -83,7 +85,19 @@ void copy_on_server(const at::Tensor& source, const at::Tensor& target, bool non
   fallback(op, &stack);
 }
 
+// What PyTorch's own devices find out while they set up the copy.
+void check_copy(const at::Tensor& source, const at::Tensor& target) {
+  if (source.sizes() != target.sizes()) {
+    auto sizes = at::infer_size_dimvector(target.sizes(), source.sizes());
+    TORCH_CHECK(target.sizes() == c10::IntArrayRef(sizes), "output with shape ", target.sizes(), " doesn't match the broadcast shape ",
+                c10::IntArrayRef(sizes));
+  }
+  at::assert_no_internal_overlap(target);
+  if (source.has_storage() && target.has_storage() && source.device() == target.device()) at::assert_no_partial_overlap(target, source);
+}
+
 at::Tensor copy_from(const at::Tensor& source, const at::Tensor& target, bool non_blocking) {
+  check_copy(source, target);
   if (is_sky(source) && is_sky(target)) {
     if (handle_of(source).sink == handle_of(target).sink) copy_on_server(source, target, non_blocking);
     else copy_from(downloaded(source), target, non_blocking);
@@ -92,7 +106,7 @@ at::Tensor copy_from(const at::Tensor& source, const at::Tensor& target, bool no
   if (is_sky(source)) {
     TORCH_CHECK(target.is_cpu(), "copies from sky go to the CPU or to sky, not to ", target.device());
     bool direct = target.is_contiguous() && target.scalar_type() == source.scalar_type() && target.sizes() == source.sizes() &&
-                  target.is_conj() == source.is_conj() && target.is_neg() == source.is_neg();
+                  !target.is_conj() && !target.is_neg();
     if (direct) download(source, target);
     else at::Tensor(target).copy_(downloaded(source));
     return target;

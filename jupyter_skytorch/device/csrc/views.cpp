@@ -25,6 +25,7 @@ void grow_to_fit(c10::TensorImpl& tensor) {
 }
 
 const at::Tensor& resize(const at::Tensor& self, c10::IntArrayRef size, std::optional<c10::MemoryFormat> format) {
+  at::detail::check_size_nonnegative(size);
   auto& tensor = *self.unsafeGetTensorImpl();
   if (self.sizes() != size) tensor.set_sizes_contiguous(size);
   if (format && *format != c10::MemoryFormat::Preserve) tensor.empty_tensor_restride(*format);
@@ -34,6 +35,7 @@ const at::Tensor& resize(const at::Tensor& self, c10::IntArrayRef size, std::opt
 
 at::Tensor& set_storage(at::Tensor& self, at::Storage source, int64_t offset, c10::IntArrayRef size, c10::IntArrayRef stride) {
   TORCH_CHECK(offset >= 0, "Tensor: invalid storage offset ", offset);
+  at::detail::check_size_nonnegative(size);
   auto& tensor = *self.unsafeGetTensorImpl();
   tensor.set_storage_keep_dtype(std::move(source));
   if (stride.data() == nullptr || stride.size() != size.size()) {

@@ -15,6 +15,11 @@ struct Failure {
   std::string message;
 };
 
+// PyTorch lists every backend that it knows when an op has no kernel: a hundred lines that say nothing about this one.
+inline std::string without_backends(std::string message) {
+  return message.substr(0, message.find(" This could be because the operator doesn't exist for this backend"));
+}
+
 // Classifies the exception being handled by the type that PyTorch would raise for it.
 inline Failure current_failure() {
   using wire::ErrorKind;
@@ -27,7 +32,7 @@ inline Failure current_failure() {
   } catch (const c10::TypeError& error) {
     return {ErrorKind::kType, error.what_without_backtrace()};
   } catch (const c10::NotImplementedError& error) {
-    return {ErrorKind::kNotImplemented, error.what_without_backtrace()};
+    return {ErrorKind::kNotImplemented, without_backends(error.what_without_backtrace())};
   } catch (const c10::OutOfMemoryError& error) {
     return {ErrorKind::kOutOfMemory, error.what_without_backtrace()};
   } catch (const c10::LinAlgError& error) {

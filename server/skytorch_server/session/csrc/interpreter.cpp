@@ -66,11 +66,7 @@ void Interpreter::step(Reader& in, uint64_t sequence, ReplyPort& port) {
     case Record::kEnsure: allocate_record(in, true); break;
     case Record::kFree: store_.erase(in.varint()); break;
     case Record::kWrite: write(in); break;
-    case Record::kResize: {
-      uint64_t id = in.varint();
-      store_.resize(id, in.nonnegative());
-      break;
-    }
+    case Record::kResize: resize(in); break;
     case Record::kRead: read(in, port); break;
     case Record::kSync:
       devices_.synchronize();
@@ -339,6 +335,22 @@ void Interpreter::allocate_record(Reader& in, bool unless_known) {
     throw;
   } catch (...) {
     store_.put(id, placeholder(layout_)).poisoned_by = origin_;
+    fail(current_failure(), false);
+  }
+}
+
+void Interpreter::resize(Reader& in) {
+  uint64_t id = in.varint();
+  int64_t bytes = in.nonnegative();
+  Entry& entry = store_.at(id);
+  current_ = nullptr;
+  try {
+    store_.resize(id, bytes);
+  } catch (...) {
+    // The client's views go by the new size.
+    entry.home = placeholder(bytes_layout(0, bytes));
+    entry.poisoned_by = origin_;
+    store_.count(entry);
     fail(current_failure(), false);
   }
 }

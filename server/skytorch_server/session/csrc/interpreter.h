@@ -50,6 +50,7 @@ class Interpreter {
   void bind_poisoned(uint64_t id, const wire::Layout* layout);
   void answer(const c10::IValue& value, uint64_t id);
   void allocate_record(wire::Reader& in, bool unless_known);
+  void resize(wire::Reader& in);
   void write(wire::Reader& in);
   void read(wire::Reader& in, ReplyPort& port);
   void get_state(wire::Reader& in, ReplyPort& port);

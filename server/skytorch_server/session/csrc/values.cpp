@@ -221,7 +221,7 @@ void Values::arguments(Reader& in, const Operator& op, std::vector<IValue>& stac
   for (uint64_t i = 0; i < given; ++i) {
     auto tag = static_cast<Value>(in.byte());
     if (!op.handle) {
-      value(in, tag, Access::kUpdate, touched);
+      value(in, tag, tag == Value::kHostTensor ? Access::kRead : Access::kUpdate, touched);
       continue;
     }
     const auto& argument = op.arguments[i];
