@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from jupyter_skytorch.device.errors import ConnectError
+from jupyter_skytorch.device import ConnectError, core
 from jupyter_skytorch.session import Session
 from jupyter_skytorch.session import control as control_thread
 
@@ -64,6 +64,12 @@ def connect(
 
     Raises ConnectError, one line.
     """
+    if core.in_forked_child():
+        # Neither the stream nor gRPC survives a fork.
+        raise ConnectError(
+            "this process was forked off one that had a session, and can't have one of its own; "
+            "start it by multiprocessing's method 'spawn' or 'forkserver'"
+        )
     deadline = time.monotonic() + timeout
     with _one_line_errors(), _one_at_a_time(timeout):
         check_provider(provider, target)

@@ -35,11 +35,14 @@ _TYPES: tuple[type[Exception], ...] = (
     SkyError,
 )
 
+#: How a session can end; "forked": this is a forked child, and the session is its parent's.
+_ENDS: dict[str, type[SkyError]] = {"closed": SessionClosed, "lost": SessionLost, "forked": SkyError}
+
 
 def make(kind: int | str, message: str, op: str = "", line: int = 0, cell: int = 0, session: str = "") -> Exception:
     """The exception for a remote error (`kind` is a wire::ErrorKind) or for the end of a session (a word)."""
     if isinstance(kind, str):
-        return (SessionClosed if kind == "closed" else SessionLost)(message)
+        return _ENDS[kind](message)
     where = f"{op} on {session}".strip()
     if cell:
         where += f", cell {cell}"

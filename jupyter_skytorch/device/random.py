@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .errors import SessionClosed, SessionLost
+from .errors import SkyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,7 +27,7 @@ def functions(core: Any, index_of: Callable[[Device], int]) -> list[Callable[...
     def manual_seed_all(seed: int) -> None:
         """Seeds the generator of every device whose session lives."""
         for index in range(core.device_count()):
-            with suppress(SessionClosed, SessionLost):
+            with suppress(SkyError):
                 core.seed(index, seed % 2**64)
 
     def seed() -> None:
@@ -57,7 +57,7 @@ def functions(core: Any, index_of: Callable[[Device], int]) -> list[Callable[...
         """The states of all devices' generators; an empty one for a device whose session is over."""
         states = [torch.empty(0, dtype=torch.uint8)] * core.device_count()
         for index in range(len(states)):
-            with suppress(SessionClosed, SessionLost):
+            with suppress(SkyError):
                 states[index] = get_rng_state(index)
         return states
 

@@ -44,7 +44,7 @@ const RemoteDevice& remote_device(c10::DeviceIndex index) {
   TORCH_CHECK(index < count, "sky:", static_cast<int>(index), " doesn't exist; there ", count == 1 ? "is " : "are ", count,
               " sky device", count == 1 ? "" : "s");
   if (__builtin_expect(forked.load(std::memory_order_relaxed), 0))
-    raise_session("closed", "sky tensors can't be used in a forked child process: make them on the CPU there, and move them in the parent");
+    devices[index].sink->admit();  // raises what is wrong with it
   return devices[index];
 }
 
@@ -66,8 +66,30 @@ void choose_device(c10::DeviceIndex index) {
 
 bool in_forked_child() { return forked.load(); }
 
+namespace {
+
+void each_sink(void (*use)(Sink&)) {
+  for (auto& [sink, count] : slots) use(*sink);
+}
+
+void after_fork_in_child() {
+  if (!slots.empty()) forked.store(true);
+  each_sink([](Sink& sink) { sink.after_fork(true); });
+  mutex.unlock();
+}
+
+}  // namespace
+
 void watch_forks() {
-  pthread_atfork(nullptr, nullptr, [] { forked.store(true); });
+  auto before = [] {
+    mutex.lock();
+    each_sink([](Sink& sink) { sink.before_fork(); });
+  };
+  auto after = [] {
+    each_sink([](Sink& sink) { sink.after_fork(false); });
+    mutex.unlock();
+  };
+  pthread_atfork(before, after, after_fork_in_child);
 }
 
 }  // namespace skytorch

@@ -28,7 +28,7 @@ c10::DeviceIndex current_device();
 void set_current_device(c10::DeviceIndex index);  // of this thread
 void choose_device(c10::DeviceIndex index);       // of threads that never chose
 
-// Set in a forked child, where the parent's stream must not be touched.
+// Whether this process was forked off one that has sky devices. The parent's streams are over here.
 bool in_forked_child();
 void watch_forks();
 

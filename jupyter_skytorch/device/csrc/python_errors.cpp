@@ -34,18 +34,18 @@ void throw_python_error() {
 }
 
 void check_signals() {
-  pybind11::gil_scoped_acquire gil;
+  WithGil with;
   if (PyErr_CheckSignals()) throw_python_error();
 }
 
 void raise_remote(const RemoteError& error, const std::string& session) {
-  pybind11::gil_scoped_acquire gil;
+  WithGil with;
   raise_made(Py_BuildValue("(issLLs)", static_cast<int>(error.kind), error.message.c_str(), error.op.c_str(),
                            static_cast<long long>(error.line), static_cast<long long>(error.cell), session.c_str()));
 }
 
 void raise_session(const std::string& kind, const std::string& message) {
-  pybind11::gil_scoped_acquire gil;
+  WithGil with;
   raise_made(Py_BuildValue("(ss)", kind.c_str(), message.c_str()));
 }
 
@@ -57,14 +57,14 @@ bool is_not_implemented() {
   } catch (const c10::NotImplementedError&) {
     return true;
   } catch (python_error& error) {
-    pybind11::gil_scoped_acquire gil;
+    WithGil with;
     error.restore();
     bool matches = PyErr_ExceptionMatches(PyExc_NotImplementedError);
     if (matches) PyErr_Clear();
     else error.persist();
     return matches;
   } catch (const pybind11::error_already_set& error) {
-    pybind11::gil_scoped_acquire gil;
+    WithGil with;
     return error.matches(PyExc_NotImplementedError);
   } catch (...) {
     return false;

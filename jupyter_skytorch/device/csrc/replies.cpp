@@ -48,6 +48,7 @@ void Sink::feed(const char* message, size_t size) {
     Reader reader(replies.data(), replies.size());
     while (!reader.done()) deliver(reader);
     if (executed > executed_) update_limit(executed, busy);
+    told_.store(executed_, std::memory_order_relaxed);
   }
   replied_.notify_all();
 }
@@ -130,6 +131,7 @@ void Sink::deliver(Reader& in) {
       error.line = in.zigzag();
       error.cell = in.zigzag();
       error.message = in.text(wire::kMaxTextBytes);
+      error.thread = issuer(error.origin);
       if (answer) {
         answer->error = std::move(error);
         return finish();
@@ -178,12 +180,8 @@ void Sink::wait(Answer& answer, uint64_t sequence) {
     SyncLine& line = sync_lines_[mark.line];
     ++line.count;
     line.wait_nanoseconds += took;
-    if (!pending_.empty()) {
-      error = std::move(pending_.front());
-      pending_.pop_front();
-    } else if (answer.error) {
-      error = std::move(answer.error);
-    }
+    error = take_pending(this_thread());
+    if (!error) error = std::move(answer.error);
   }
   if (error) raise_remote(*error, name_);
   if (!answer.done) raise_stopped();
@@ -194,11 +192,18 @@ void Sink::raise_pending() {
   {
     WithoutGil without;
     std::lock_guard lock(reply_mutex_);
-    if (pending_.empty()) return;
-    error = std::move(pending_.front());
-    pending_.pop_front();
+    error = take_pending({});
   }
-  raise_remote(*error, name_);
+  if (error) raise_remote(*error, name_);
+}
+
+// The oldest error that nobody has been told of: of a thread's records, or of any.
+std::optional<RemoteError> Sink::take_pending(std::optional<uint64_t> thread) {
+  auto found = std::find_if(pending_.begin(), pending_.end(), [&](const RemoteError& error) { return !thread || error.thread == *thread; });
+  if (found == pending_.end()) return {};
+  RemoteError error = std::move(*found);
+  pending_.erase(found);
+  return error;
 }
 
 bool Sink::drain(double seconds) {

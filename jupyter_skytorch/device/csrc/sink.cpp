@@ -28,8 +28,15 @@ void padded_varint(char* at, uint64_t value) {
 
 }  // namespace
 
+uint64_t this_thread() {
+  static std::atomic<uint64_t> next{1};
+  thread_local const uint64_t number = next.fetch_add(1, std::memory_order_relaxed);
+  return number;
+}
+
 Sink::Entry::Entry(Sink& sink) : sink_(sink), lock_(sink.mutex_) {
   sink_.put_mark();
+  sink_.note_turn();
   start_ = sink_.buffer_.size();
 }
 
@@ -63,6 +70,22 @@ void Sink::put_mark() {
   buffer_.zigzag(last_mark_.line);
   buffer_.zigzag(last_mark_.cell);
   issued_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Sink::note_turn() {
+  uint64_t thread = this_thread();
+  if (thread == last_thread_) return;
+  last_thread_ = thread;
+  uint64_t told = told_.load(std::memory_order_relaxed);
+  std::lock_guard lock(turns_mutex_);
+  while (turns_.size() > 1 && turns_[1].first <= told) turns_.pop_front();
+  turns_.push_back({issued_.load(std::memory_order_relaxed) + 1, thread});
+}
+
+uint64_t Sink::issuer(uint64_t sequence) {
+  std::lock_guard lock(turns_mutex_);
+  auto after = std::upper_bound(turns_.begin(), turns_.end(), sequence, [](uint64_t one, const Turn& turn) { return one < turn.first; });
+  return after == turns_.begin() ? 0 : std::prev(after)->thread;
 }
 
 void Sink::cut_frame() {
@@ -143,10 +166,12 @@ void Sink::write_bulk(uint64_t storage, uint64_t offset, const char* data, size_
     wire::envelope_bytes_header(head, kRecords, record.size() + chunk);
     head.raw(record.bytes().data(), record.size());
 
-    PyGILState_STATE gil = PyGILState_Ensure();
-    PyObject* bytes = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(head.size() + chunk));
-    PyGILState_Release(gil);
-    if (!bytes) throw std::bad_alloc();
+    PyObject* bytes;
+    {
+      WithGil with;
+      bytes = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(head.size() + chunk));
+      if (!bytes) throw_python_error();
+    }
     char* target = PyBytes_AS_STRING(bytes);
     {
       WithoutGil without;
@@ -239,6 +264,23 @@ void Sink::stop(const std::string& kind, const std::string& message) {
   work_.notify_all();
   room_.notify_all();
   replied_.notify_all();
+}
+
+void Sink::before_fork() {
+  mutex_.lock();
+  reply_mutex_.lock();
+  turns_mutex_.lock();
+}
+
+void Sink::after_fork(bool in_child) {
+  if (in_child && !stop_.load()) {
+    stop_kind_ = "forked";
+    stop_message_ = "sky tensors can't be used in a forked child process: make them on the CPU there, and move them in the parent";
+    stop_.store(true);
+  }
+  turns_mutex_.unlock();
+  reply_mutex_.unlock();
+  mutex_.unlock();
 }
 
 void Sink::raise_stopped() {

@@ -9,6 +9,7 @@
 #include <Python.h>
 #include <skytorch_wire/reader.h>
 #include <skytorch_wire/writer.h>
+#include <cxxabi.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -30,11 +31,15 @@ struct Mark {
 };
 extern Mark mark;
 
+// A number for the calling thread that no other thread is ever given.
+uint64_t this_thread();
+
 struct RemoteError {
   uint64_t origin = 0;
   wire::ErrorKind kind = wire::ErrorKind::kRuntime;
   std::string op, message;
   int64_t line = 0, cell = 0;
+  uint64_t thread = 0;  // that issued the record, as `Sink` numbers them
 };
 
 // What a reply holds for its waiter.
@@ -118,6 +123,10 @@ class Sink {
   void raise_pending();
   // Waits until everything issued so far is executed; false when it takes longer.
   bool drain(double seconds);
+
+  // Around a fork: no lock is held by a thread that the child doesn't have, and the child's copy is over.
+  void before_fork();
+  void after_fork(bool in_child);
   const std::string& name() const { return name_; }
 
  private:
@@ -130,12 +139,14 @@ class Sink {
 
   void admit_slowly();
   void put_mark();
+  void note_turn();
+  uint64_t issuer(uint64_t sequence);
   void cut_frame();
   void committed(bool urgent);
   void deliver(wire::Reader& replies);
   void update_limit(uint64_t executed, uint64_t busy);
   [[noreturn]] void raise_stopped();
-  std::optional<RemoteError> take_pending(uint64_t origin);
+  std::optional<RemoteError> take_pending(std::optional<uint64_t> thread);
   template <typename Ready>
   bool wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& condition, double seconds, Ready ready);
 
@@ -155,6 +166,15 @@ class Sink {
   std::atomic<uint64_t> ops_{0}, bytes_up_{0};
   std::atomic<uint64_t> issued_{0};  // the last sequence number given
   std::atomic<uint64_t> limit_{kFirstAhead};
+
+  // Which thread issued what isn't executed yet: an error is raised where it was caused. Where a turn begins.
+  struct Turn {
+    uint64_t first = 0, thread = 0;
+  };
+  uint64_t last_thread_ = 0;  // with the log's lock held
+  std::mutex turns_mutex_;    // the innermost
+  std::deque<Turn> turns_;
+  std::atomic<uint64_t> told_{0};  // up to here the server has told what went wrong
 
   std::mutex reply_mutex_;  // answers, errors and what the server has told
   std::condition_variable replied_;
@@ -176,33 +196,49 @@ class Sink {
 void check_signals();
 // Turns an error of the server into the exception that PyTorch would raise, and throws it.
 [[noreturn]] void raise_remote(const RemoteError& error, const std::string& session);
-// Throws the package's SessionClosed or SessionLost.
+// Throws the package's SessionClosed, SessionLost or SkyError ("closed", "lost" or "forked").
 [[noreturn]] void raise_session(const std::string& kind, const std::string& message);
 // The function (kind, message, op, line, cell, session) -> exception that Python gave for this.
 void set_exception_factory(PyObject* factory);
+
+// Runs what takes the GIL. Taking that of an interpreter that is going down ends the thread by unwinding it, which C++
+// can't survive where no exception may pass: such a thread stays where it is, and ends with the process.
+template <typename Take>
+auto taking_gil(Take take) {
+#ifdef __GLIBCXX__
+  try {
+    return take();
+  } catch (abi::__forced_unwind&) {
+    while (true) pause();
+  }
+#else
+  return take();
+#endif
+}
+
+// Holds the GIL.
+class WithGil {
+ public:
+  WithGil() : state_(taking_gil([] { return PyGILState_Ensure(); })) {}
+  ~WithGil() { PyGILState_Release(state_); }
+  WithGil(const WithGil&) = delete;
+  WithGil& operator=(const WithGil&) = delete;
+
+ private:
+  PyGILState_STATE state_;
+};
 
 // Releases the GIL if this thread holds it.
 class WithoutGil {
  public:
   WithoutGil() : state_(PyGILState_Check() ? PyEval_SaveThread() : nullptr) {}
   ~WithoutGil() {
-    if (!state_) return;
-    // Taking the GIL of an interpreter that is going down ends the thread by unwinding, which C++ can't survive here.
-    while (interpreter_ends()) pause();
-    PyEval_RestoreThread(state_);
+    if (state_) taking_gil([&] { return PyEval_RestoreThread(state_), true; });
   }
   WithoutGil(const WithoutGil&) = delete;
   WithoutGil& operator=(const WithoutGil&) = delete;
 
  private:
-  static bool interpreter_ends() {
-#if PY_VERSION_HEX >= 0x030D0000
-    return Py_IsFinalizing();
-#else
-    return _Py_IsFinalizing();
-#endif
-  }
-
   PyThreadState* state_;
 };
 
