@@ -8,7 +8,7 @@ import torch
 
 from skytorch_wire import native
 
-from . import autograd, errors, module, settings, sparse
+from . import addresses, autograd, errors, module, printing, saving, settings, sparse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +69,7 @@ _WHOLE = (
 
 def _whole_ops() -> list[str]:
     names = [name for name in torch._C._dispatch_get_all_op_names() if name.startswith("aten::")]
-    families = ("aten::_foreach_", "aten::_fused_adam", "aten::_fused_sgd", "aten::_amp_")
+    families = ("aten::_foreach_", "aten::_fused_adam", "aten::_fused_sgd", "aten::_amp_", "aten::fbgemm_")
     of_families = [name for name in names if name.startswith(families) and not name.endswith(("out", "_out"))]
     return [*_WHOLE, *(name[6:] for name in [*of_families, *filter(_rounds_otherwise, names)])]
 
@@ -92,6 +92,10 @@ def _register() -> ModuleType:
     torch.utils.generate_methods_for_privateuse1_backend(for_storage=True)  # type: ignore[attr-defined]
     autograd.run_on_callers_thread()
     settings.watch()
+    printing.print_from_the_cpu()
+    addresses.keep_off()
+    saving.save_without_index()
+    saving.open_safetensors()
     return core
 
 

@@ -79,6 +79,12 @@ def build(core: Any) -> ModuleType:  # noqa: C901  (a native module; one functio
         """Waits until everything issued to a device is done, and raises what went wrong there."""
         core.synchronize(_index(device))
 
+    class _utils:  # noqa: N801  (what torch.load asks of a device's module)
+        @staticmethod
+        def _get_device_index(device: Device, optional: bool = False) -> int:  # noqa: ARG004
+            index = _index(device)
+            return current_device() if index < 0 else index
+
     def get_amp_supported_dtype() -> list[torch.dtype]:
         """The dtypes that autocast may use."""
         return [torch.bfloat16, torch.float16]
@@ -92,7 +98,7 @@ def build(core: Any) -> ModuleType:  # noqa: C901  (a native module; one functio
 
     things: list[Any] = [
         is_available, is_initialized, device_count, current_device, set_device, device, synchronize,
-        get_amp_supported_dtype, _is_in_bad_fork, _lazy_init, *random.functions(core, _index),
+        get_amp_supported_dtype, _is_in_bad_fork, _lazy_init, _utils, *random.functions(core, _index),
     ]  # fmt: skip
     for thing in things:
         setattr(sky, thing.__name__, thing)

@@ -9,6 +9,47 @@ namespace skytorch {
 
 namespace {
 
+// There is no device to pin memory for. What is asked to be pinned is ordinary memory that answers as if it were.
+class PinnedAllocator final : public c10::Allocator {
+ public:
+  c10::DataPtr allocate(size_t bytes) override {
+    c10::DataPtr data = c10::GetCPUAllocator()->allocate(bytes);
+    auto* begin = static_cast<char*>(data.get());
+    if (!begin) return data;
+    std::lock_guard lock(mutex());
+    blocks()[begin] = begin + bytes;
+    return {begin, new c10::DataPtr(std::move(data)), &release, c10::Device(c10::kCPU)};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return nullptr; }
+  void copy_data(void* target, const void* source, std::size_t bytes) const override { default_copy_data(target, source, bytes); }
+
+  static bool owns(const void* pointer) {
+    auto* at = static_cast<const char*>(pointer);
+    std::lock_guard lock(mutex());
+    auto after = blocks().upper_bound(at);
+    return after != blocks().begin() && at < std::prev(after)->second;
+  }
+
+ private:
+  static void release(void* context) {
+    auto* data = static_cast<c10::DataPtr*>(context);
+    {
+      std::lock_guard lock(mutex());
+      blocks().erase(static_cast<const char*>(data->get()));
+    }
+    delete data;
+  }
+  // Never destroyed: tensors may outlive whatever is.
+  static std::mutex& mutex() {
+    static auto* mutex = new std::mutex;
+    return *mutex;
+  }
+  static std::map<const char*, const char*>& blocks() {
+    static auto* blocks = new std::map<const char*, const char*>;
+    return *blocks;
+  }
+};
+
 struct Hooks final : at::PrivateUse1HooksInterface {
   void init() const override {}
   bool isBuilt() const override { return true; }
@@ -26,8 +67,11 @@ struct Hooks final : at::PrivateUse1HooksInterface {
   const at::Generator& getDefaultGenerator(c10::DeviceIndex index) const override { return default_generator(index); }
   at::Generator getNewGenerator(c10::DeviceIndex index) const override { return new_generator(index); }
   at::Device getDeviceFromPtr(void*) const override { return at::Device(kSky, current_device()); }
-  // There is no device to pin memory for: what is asked to be pinned is ordinary memory.
-  c10::Allocator* getPinnedMemoryAllocator() const override { return c10::GetCPUAllocator(); }
+  bool isPinnedPtr(const void* pointer) const override { return PinnedAllocator::owns(pointer); }
+  c10::Allocator* getPinnedMemoryAllocator() const override {
+    static PinnedAllocator allocator;
+    return &allocator;
+  }
   void resizePrivateUse1Bytes(const c10::Storage& storage, size_t bytes) const override {
     resize_storage(*storage.unsafeGetStorageImpl(), bytes);
   }
