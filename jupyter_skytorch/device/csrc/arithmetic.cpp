@@ -10,6 +10,7 @@
 #include "encoder.h"
 #include "factories.h"
 #include "operators.h"
+#include "shapes.h"
 
 namespace skytorch {
 
@@ -20,10 +21,6 @@ using at::Tensor;
 using c10::Scalar;
 
 OpInfo& find(const char* name) { return op_info(c10::Dispatcher::singleton().findSchemaOrThrow(name, "Tensor")); }
-
-bool is_plain(const c10::TensorImpl& tensor) {
-  return tensor.device_type() == kSky && tensor.is_contiguous() && !tensor.is_conj() && !tensor.key_set().has(c10::DispatchKey::Negative);
-}
 
 // Whether the result is evidently of self's shape, type and layout.
 bool is_evident(const Tensor& self, const Tensor& other, const Scalar* alpha) {

@@ -12,11 +12,13 @@ using c10::IValue;
 using Arguments = c10::ArrayRef<IValue>;
 using Rule = std::optional<Results> (*)(Arguments);
 
+bool is_plain(const c10::TensorImpl& tensor) {
+  return tensor.device_type() == kSky && tensor.is_contiguous() && !tensor.is_conj() && !tensor.is_neg();
+}
+
 namespace {
 
-bool is_plain(const at::Tensor& tensor) {
-  return tensor.defined() && tensor.device().type() == kSky && tensor.is_contiguous() && !tensor.is_conj() && !tensor.is_neg();
-}
+bool is_plain(const at::Tensor& tensor) { return tensor.defined() && skytorch::is_plain(*tensor.unsafeGetTensorImpl()); }
 
 // Sky tensors, contiguous, all of one of the types that CPU and CUDA treat alike.
 bool are_plain_floats(std::initializer_list<const at::Tensor*> tensors) {

@@ -9,6 +9,8 @@
 
 namespace skytorch {
 
+// Whether it is a sky tensor that lies in memory as it reads.
+bool is_plain(const c10::TensorImpl& tensor);
 // What the op returns, or what its out= arguments get; nothing when no rule applies.
 std::optional<Results> shape_by_rule(const OpInfo& info, c10::ArrayRef<c10::IValue> arguments);
 

@@ -43,7 +43,7 @@ class Interpreter {
 
  private:
   void define_op(wire::Reader& in);
-  void op(wire::Reader& in, bool ask, ReplyPort& port);
+  void op(wire::Reader& in, bool ask);
   void bind(wire::Reader& in, const c10::IValue* result, bool ask);
   void bind_tensor(uint64_t id, const wire::Layout* layout, const at::Tensor& result);
   at::Tensor own_tensor(const wire::Layout* layout, const at::Tensor& result);

@@ -63,6 +63,16 @@ at::Tensor allocate(const wire::Layout& layout, uint64_t bytes, c10::Device devi
   return Store::view(Entry{whole}, layout);
 }
 
+wire::Layout bytes_layout(int64_t offset, int64_t size) {
+  wire::Layout layout;
+  layout.dtype = static_cast<uint8_t>(c10::kByte);
+  layout.dims = 1;
+  layout.offset = offset;
+  layout.sizes[0] = size;
+  layout.strides[0] = 1;
+  return layout;
+}
+
 at::Tensor placeholder(const wire::Layout& layout) {
   return at::empty_strided(c10::IntArrayRef(layout.sizes.data(), layout.dims), c10::IntArrayRef(layout.strides.data(), layout.dims),
                            at::TensorOptions().dtype(Store::dtype(layout.dtype)).device(c10::kMeta));

@@ -84,5 +84,7 @@ class Values {
 at::Tensor allocate(const wire::Layout& layout, uint64_t bytes, c10::Device device);
 // A stand-in for memory that could not be had, so that later records still find the storage's shape.
 at::Tensor placeholder(const wire::Layout& layout);
+// So many bytes from an offset on.
+wire::Layout bytes_layout(int64_t offset, int64_t size);
 
 }  // namespace skytorch
