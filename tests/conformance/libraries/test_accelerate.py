@@ -60,3 +60,21 @@ def test_a_training_loop(
         return losses, trained, drawn
 
     same(run)
+
+
+def test_mixed_precision(
+    told: Callable[[torch.device], AbstractContextManager[None]], same: Callable[..., None]
+) -> None:
+    def run(device: torch.device) -> Any:
+        with told(device):
+            accelerator = Accelerator(mixed_precision="bf16")
+            model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
+            inner: list[torch.dtype] = []
+            model[0].register_forward_hook(lambda _module, _inputs, output: inner.append(output.dtype))
+            prepared = accelerator.prepare(model)
+            loss = prepared(torch.randn(4, 8).to(accelerator.device)).square().mean()
+            accelerator.backward(loss)
+            assert inner == [torch.bfloat16]
+            return loss, [parameter.grad for parameter in model.parameters()]
+
+    same(run, rtol=2e-2, atol=1e-3)
