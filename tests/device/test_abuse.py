@@ -37,6 +37,7 @@ ABUSE: dict[str, tuple[Callable[[torch.device], object], str]] = {
     ),
     "too many dimensions": (lambda d: torch.ones(1, device=d).expand((1,) * 70).clone(), "dimensions"),
     "a negative size": (lambda d: torch.ones(-1, out=torch.empty(0, device=d)), "negative dimension"),
+    "sizes that overflow": (lambda d: torch.ones(1, device=d).new_zeros(2**40, 0, 2**40), "product overflows"),
     "resizing to it": (lambda d: torch.empty(0, device=d).resize_(2, -3), "negative dimension"),
     "a type of bits": (lambda d: torch.empty(2, dtype=torch.bits8, device=d).clone(), "can't be of type Bits8"),
     "a random state of any length": (lambda d: torch.sky.set_rng_state(torch.zeros(100_000).byte()), "size"),

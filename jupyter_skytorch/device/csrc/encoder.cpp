@@ -32,6 +32,12 @@ void check_layout(const c10::TensorImpl& tensor) {
   auto type = c10::typeMetaToScalarType(tensor.dtype());
   TORCH_CHECK_NOT_IMPLEMENTED(!c10::isQIntType(type) && !c10::isBitsType(type), "sky tensors can't be of type ", type);
   TORCH_CHECK(static_cast<uint64_t>(tensor.dim()) <= wire::kMaxDims, "sky tensors can have ", wire::kMaxDims, " dimensions, not ", tensor.dim());
+  // Others are as large as their storage at most.
+  int64_t product = 1;
+  bool too_large = false;
+  if (tensor.numel() == 0)
+    for (int64_t size : tensor.sizes()) too_large = too_large || __builtin_mul_overflow(product, std::max<int64_t>(size, 1), &product);
+  TORCH_CHECK(!too_large, "sky tensors can't be of sizes ", tensor.sizes(), ": their product overflows");
   size_t bytes = tensor.unsafe_storage().nbytes(), reach;
   if (tensor.is_contiguous() && tensor.storage_offset() == 0) reach = static_cast<size_t>(tensor.numel()) * tensor.itemsize();
   else reach = at::detail::computeStorageNbytes(tensor.sizes(), tensor.strides(), tensor.itemsize(), tensor.storage_offset());
