@@ -44,6 +44,9 @@ ABUSE: dict[str, tuple[Callable[[torch.device], object], str]] = {
     "attention without dimensions": (
         lambda d: torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*[torch.ones(2, device=d)] * 3), "."
     ),
+    "a recurrent cell of too few gates": (
+        lambda d: torch.ops.aten._thnn_fused_lstm_cell(*[torch.ones(2, 3, device=d)] * 3), "takes 4 joined matrices"
+    ),
     "a text that is too long": (lambda d: torch.ops.aten.gelu(torch.ones(2, device=d), approximate="x" * 70_000), "."),
     "an op with no kernel": (
         lambda d: torch.ops.aten._mps_convolution_transpose(*[torch.ones(1, 1, 3, 3, device=d)] * 2, *[[1, 1]] * 4, 1),

@@ -20,10 +20,16 @@ Tensor with_bias(const Tensor& gates, const Maybe& bias) { return bias && bias->
 
 Tensor or_zero(const Maybe& gradient, const Tensor& like) { return gradient && gradient->defined() ? *gradient : at::zeros_like(like); }
 
+// (batch, parts x width) -> that many of (batch, width)
+std::vector<Tensor> parts(const Tensor& joined, int64_t count) {
+  TORCH_CHECK(joined.dim() == 2 && joined.size(1) % count == 0, "a recurrent cell takes ", count, " joined matrices, not a tensor of sizes ", joined.sizes());
+  return joined.chunk(count, 1);
+}
+
 // -> hy, cy, workspace: the four gates
 std::tuple<Tensor, Tensor, Tensor> lstm_cell(const Tensor& input_gates, const Tensor& hidden_gates, const Tensor& cx, const Maybe& input_bias,
                                              const Maybe& hidden_bias) {
-  auto gates = (with_bias(input_gates, input_bias) + with_bias(hidden_gates, hidden_bias)).chunk(4, 1);
+  auto gates = parts(with_bias(input_gates, input_bias) + with_bias(hidden_gates, hidden_bias), 4);
   Tensor in = at::sigmoid(gates[0]), forget = at::sigmoid(gates[1]), cell = at::tanh(gates[2]), out = at::sigmoid(gates[3]);
   Tensor cy = forget * cx + in * cell;
   return {out * at::tanh(cy), cy, at::cat({in, forget, cell, out}, 1)};
@@ -32,7 +38,7 @@ std::tuple<Tensor, Tensor, Tensor> lstm_cell(const Tensor& input_gates, const Te
 // -> the gradients of the gates, of cx and of the biases
 std::tuple<Tensor, Tensor, Tensor> lstm_cell_backward(const Maybe& grad_hy, const Maybe& grad_cy, const Tensor& cx, const Tensor& cy,
                                                       const Tensor& workspace, bool has_bias) {
-  auto gates = workspace.chunk(4, 1);
+  auto gates = parts(workspace, 4);
   const Tensor &in = gates[0], &forget = gates[1], &cell = gates[2], &out = gates[3];
   Tensor hidden = or_zero(grad_hy, cy), active = at::tanh(cy);
   Tensor grad = or_zero(grad_cy, cy) + at::tanh_backward(hidden * out, active);
@@ -44,7 +50,7 @@ std::tuple<Tensor, Tensor, Tensor> lstm_cell_backward(const Maybe& grad_hy, cons
 // -> hy, workspace: the three gates, hx and the hidden part of the new gate
 std::tuple<Tensor, Tensor> gru_cell(const Tensor& input_gates, const Tensor& hidden_gates, const Tensor& hx, const Maybe& input_bias,
                                     const Maybe& hidden_bias) {
-  auto from_input = with_bias(input_gates, input_bias).chunk(3, 1), from_hidden = with_bias(hidden_gates, hidden_bias).chunk(3, 1);
+  auto from_input = parts(with_bias(input_gates, input_bias), 3), from_hidden = parts(with_bias(hidden_gates, hidden_bias), 3);
   Tensor reset = at::sigmoid(from_hidden[0] + from_input[0]), update = at::sigmoid(from_hidden[1] + from_input[1]);
   Tensor fresh = at::tanh(from_input[2] + from_hidden[2] * reset);
   return {(hx - fresh) * update + fresh, at::cat({reset, update, fresh, hx, from_hidden[2]}, 1)};
@@ -52,7 +58,7 @@ std::tuple<Tensor, Tensor> gru_cell(const Tensor& input_gates, const Tensor& hid
 
 // -> the gradients of the input's and the hidden gates, of hx and of both biases
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> gru_cell_backward(const Tensor& grad_hy, const Tensor& workspace, bool has_bias) {
-  auto kept = workspace.chunk(5, 1);
+  auto kept = parts(workspace, 5);
   const Tensor &reset = kept[0], &update = kept[1], &fresh = kept[2], &hx = kept[3], &hidden = kept[4];
   Tensor grad_fresh = at::tanh_backward(grad_hy - grad_hy * update, fresh);
   Tensor grad_update = at::sigmoid_backward(grad_hy * (hx - fresh), update);
