@@ -30,13 +30,13 @@ SHORT = {
 
 HEAD = """# PyTorch's operators on sky
 
-PyTorch's own operator database (`torch.testing._internal.common_methods_invocations.op_db`, torch {torch}) with its own
-sample inputs, on sky with a CPU server and on the CPU: dtypes, shapes, strides, aliasing, values within its tolerances,
-random numbers of the same seed, in-place and `out=` forms (fitting, strided, empty, of another size),
-gradients, and second gradients in float64 and complex64. Written by `make conformance`.
+PyTorch's own operator database (`torch.testing._internal.common_methods_invocations.op_db`, torch {torch}) with its
+own sample inputs, on sky with a CPU server and on the CPU. Compared are dtypes, shapes, strides, aliasing, values
+(within the database's tolerances), random numbers of the same seed, in-place and `out=` forms (fitting, strided,
+empty, of another size), gradients, and second gradients in float64 and complex64. Written by `make conformance`.
 
-**{held} of {pairs} (operator, dtype) pairs hold**, with {samples:,} sample inputs. Of the {gradients} pairs that the
-CPU differentiates, {gradients_held} hold with their gradients. The exceptions are {exceptions} entries in
+**{held} of {pairs} (operator, dtype) pairs hold**, with {samples:,} sample inputs. The CPU differentiates {gradients}
+of them; {gradients_held} of these hold, gradients included. The exceptions are {exceptions} entries in
 `tests/conformance/exceptions.toml`:
 
 {reasons}
