@@ -53,12 +53,15 @@ def in_child(work: Callable[[], Any]) -> tuple[int, str]:
         return os.waitstatus_to_exitcode(status), pipe.read()
 
 
+# Made here: a child's own large tensor would wait for PyTorch's threads, which a fork doesn't copy.
+LARGE = torch.zeros(100_000)
+
 USES: dict[str, Callable[[torch.Tensor], Any]] = {
     "an op": lambda x: x + 1,
     "an op that needs a shape": lambda x: x[x > 0],
     "a copy to the cpu": lambda x: x.cpu(),
     "a copy from the cpu": lambda x: x.copy_(torch.zeros(3)),
-    "a large copy": lambda x: torch.zeros(100_000).to(x.device),
+    "a large copy": lambda x: LARGE.to(x.device),
     "a new tensor": lambda x: torch.empty(3, device="sky"),
     "printing": repr,
     "backward": lambda x: (x.requires_grad_() * 2).sum().backward(),
