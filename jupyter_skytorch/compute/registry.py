@@ -20,6 +20,8 @@ class UnknownComputeError(LookupError):
 _computes: dict[str, Compute] = {}
 _current: list[str] = []
 """Names in the order in which they were last made current; the last one is."""
+_inherited: list[Compute] = []
+"""What a forked child has of its parent's."""
 
 
 def computes() -> dict[str, Compute]:
@@ -65,7 +67,9 @@ def remove(compute: Compute) -> None:
 
 
 def _forget() -> None:
-    # The sessions are the parent's: a forked child has neither their threads nor the right to close them.
+    # The sessions are the parent's: a forked child has neither their threads nor the right to close them, or to take
+    # the objects apart (see session.control).
+    _inherited.extend(_computes.values())
     _computes.clear()
     _current.clear()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import gc
 import os
 import threading
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -94,6 +95,7 @@ class Control:
 
 _control: Control | None = None
 _guard = threading.Lock()
+_inherited: list[Control | None] = []
 
 
 def get() -> Control:
@@ -112,8 +114,11 @@ def _stop(pid: int) -> None:
 
 
 def _forget() -> None:
-    # A forked child has the object but not the thread behind it.
+    # A forked child has the objects but not the threads behind them, which gRPC's destructors wait for: whatever the
+    # parent had, garbage included, is kept for the child's whole life.
     global _control, _guard  # noqa: PLW0603
+    _inherited.append(_control)
+    gc.freeze()
     _control = None
     _guard = threading.Lock()
 
