@@ -10,12 +10,21 @@ using c10::IValue;
 using wire::Value;
 
 Encoder::~Encoder() {
-  for (Handle* handle : introduced_) handle->announced = false;
+  for (Handle* handle : introduced_) {
+    handle->announced = false;
+    entry_.withdraw_storage(handle->id);
+  }
 }
 
 uint64_t Encoder::commit(bool urgent) {
   introduced_.clear();
   return entry_.commit(urgent);
+}
+
+void Encoder::announce(Handle& handle) {
+  handle.announced = true;
+  handle.id = entry_.new_storage();
+  introduced_.push_back(&handle);
 }
 
 void Encoder::layout(const c10::TensorImpl& tensor) {
@@ -84,8 +93,7 @@ void Encoder::allocation(const at::Tensor& tensor) {
   const c10::TensorImpl& impl = *tensor.unsafeGetTensorImpl();
   Handle& handle = handle_of(impl);
   check_layout(impl);
-  handle.announced = true;
-  introduced_.push_back(&handle);
+  announce(handle);
   if (!handle.is_home(impl)) handle.set_home(impl);
   out().varint(handle.id);
   out().varint(handle.slot);
@@ -96,8 +104,7 @@ void Encoder::allocation(const at::Tensor& tensor) {
 void Encoder::output(const at::Tensor& tensor) {
   const c10::TensorImpl& impl = *tensor.unsafeGetTensorImpl();
   Handle& handle = handle_of(impl);
-  handle.announced = true;
-  introduced_.push_back(&handle);
+  announce(handle);
   handle.set_home(impl);
   out().tag(wire::Output::kTensor);
   out().varint(handle.id);

@@ -23,6 +23,8 @@ class Encoder {
   // A fresh result, which becomes known by this record.
   void output(const at::Tensor& tensor);
   void generator(const at::Generator& generator);
+  // Numbers a storage that the server is about to know.
+  void announce(Handle& handle);
   uint64_t commit(bool urgent = false);
 
  private:

@@ -190,7 +190,7 @@ void ask(Sink& sink, OpInfo& info, Stack& stack) {
       }
       reserved.back() = make_tensor({0}, {1}, c10::kByte, device);
       Handle& handle = handle_of(reserved.back());
-      handle.announced = true;  // freeing it must reach the server, whatever comes of it
+      encoder.announce(handle);  // freeing it must reach the server, whatever comes of it
       handle.has_home = false;
       encoder.out().tag(wire::Output::kAsked);
       encoder.out().varint(handle.id);

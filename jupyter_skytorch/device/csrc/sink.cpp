@@ -116,6 +116,7 @@ void Sink::free_storage(uint64_t id) noexcept {
   try {
     Entry entry(*this, Record::kFree);
     entry.out().varint(id);
+    storages_.give_back(id);
     entry.commit();
   } catch (...) {  // a destructor's caller can do nothing about it, and the session's end frees everything
   }

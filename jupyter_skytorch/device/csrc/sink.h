@@ -22,6 +22,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "numbers.h"
+
 namespace skytorch {
 
 // The place in the user's program that is being executed: written by Python before each statement of a cell.
@@ -71,6 +73,10 @@ class Sink {
       sink_.buffer_.tag(record);
     }
     wire::Writer& out() { return sink_.buffer_; }
+    // The number of a storage that this record introduces. A number is used again once the storage is freed: the log is
+    // in order.
+    uint64_t new_storage() { return sink_.storages_.take(); }
+    void withdraw_storage(uint64_t number) { sink_.storages_.give_back(number); }
     // The reply will be delivered to `answer`, which `wait` waits for.
     void expect(Answer& answer) { answer_ = &answer; }
     // Adds the record to the log and answers with its sequence number. `urgent`: somebody is about to wait.
@@ -158,6 +164,7 @@ class Sink {
   std::deque<Frame> frames_;
   size_t queued_bytes_ = 0;
   Mark last_mark_;
+  Numbers storages_;
   std::vector<bool> defined_;
   bool urgent_ = false, sender_idle_ = false, linger_ = false;
   double patience_ = 0.3e-3;  // s that the sender lets a frame gather

@@ -9,7 +9,7 @@ namespace skytorch {
 
 namespace {
 
-std::atomic<uint64_t> next_id{1};
+std::atomic<uint64_t> next_address{1};
 
 // Addresses lie in a range that is reserved and can't be touched: misuse faults instead of corrupting, and no two
 // storages ever share an address.
@@ -24,9 +24,9 @@ char* reserve() {
   TORCH_CHECK(false, "can't reserve addresses for sky storages: raise the limit on virtual memory (ulimit -v)");
 }
 
-void* address(uint64_t id) {
+void* new_address() {
   static char* range = reserve();
-  return range + id * kGranule % range_bytes;
+  return range + next_address.fetch_add(1, std::memory_order_relaxed) * kGranule % range_bytes;
 }
 
 void release(void* context) {
@@ -43,8 +43,8 @@ class Allocator final : public c10::DeviceAllocator {
   c10::DataPtr allocate(size_t) override {
     c10::DeviceIndex index = index_ < 0 ? current_device() : index_;
     const RemoteDevice& remote = remote_device(index);
-    auto* handle = new Handle{remote.sink, next_id.fetch_add(1, std::memory_order_relaxed), index, remote.slot};
-    return {address(handle->id), handle, &release, c10::Device(kSky, index)};
+    auto* handle = new Handle{remote.sink, 0, index, remote.slot};
+    return {new_address(), handle, &release, c10::Device(kSky, index)};
   }
   c10::DeleterFnPtr raw_deleter() const override { return nullptr; }
   void copy_data(void*, const void*, std::size_t) const override { TORCH_CHECK(false, "sky storages have no memory here"); }

@@ -10,7 +10,7 @@ namespace skytorch {
 
 struct Handle {
   Sink* sink;
-  uint64_t id;
+  uint64_t id;  // on the wire, once announced
   c10::DeviceIndex index;
   uint8_t slot;
   bool announced = false;  // the server knows it
