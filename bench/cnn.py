@@ -8,30 +8,20 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import nn
 
 from .figure import Figure, Target, in_turn, paired
+from .models import cnn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from torch import nn
 
     from .rig import Rig
 
 BATCH = 64
 STEPS = 30
 ROUNDS = 11
-
-
-def _network() -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(1, 16, 3),
-        nn.ReLU(),
-        nn.Conv2d(16, 32, 3),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(32 * 12 * 12, 10),
-    )
 
 
 def _trainer(rig: Rig, device: torch.device, initial: nn.Module, *, read_loss: bool) -> Callable[[], float]:
@@ -59,7 +49,7 @@ def _trainer(rig: Rig, device: torch.device, initial: nn.Module, *, read_loss: b
 
 def measure(rig: Rig) -> list[Figure]:
     """Steps a second of a network with two convolutions, batch 64, AdamW; and with a loss read at every step."""
-    initial = _network()
+    initial = cnn()
     figures = []
     for name, read_loss in (("CNN step", False), ("CNN step with .item()", True)):
         remote = _trainer(rig, rig.device, initial, read_loss=read_loss)
