@@ -48,6 +48,6 @@ def _figure(rig: Rig, name: str, target: Target, *, after_an_op: bool) -> Figure
 def measure(rig: Rig) -> list[Figure]:
     """`.item()` of a scalar that is there, and of one that is computed first."""
     return [
-        _figure(rig, ".item()", Target(300, of_ratio=False), after_an_op=False),
-        _figure(rig, "op, then .item()", Target(350, of_ratio=False), after_an_op=True),
+        _figure(rig, ".item()", Target(200, of_ratio=False), after_an_op=False),
+        _figure(rig, "op, then .item()", Target(230, of_ratio=False), after_an_op=True),
     ]

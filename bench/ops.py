@@ -35,8 +35,8 @@ def figures(name: str, pairs: list[tuple[tuple[float, float], tuple[float, float
     issuing = [(remote[0], local[0]) for remote, local in pairs]
     done = [(remote[1], local[1]) for remote, local in pairs]
     return [
-        paired(f"{name}, issuing", "µs/op", issuing, Target(1.0)),
-        paired(f"{name}, until done", "µs/op", done, Target(2.0)),
+        paired(f"{name}, issuing", "µs/op", issuing, Target(0.8)),
+        paired(f"{name}, until done", "µs/op", done, Target(1.3)),
     ]
 
 
