@@ -115,8 +115,10 @@ def _connect(place: Place | None, name: str, deadline: float, say: Callable[[str
         handshake = _shake_hands(place, name, control, deadline, say)
     created = handshake.created
     try:
+        target, local_socket = nearest(created.endpoints, handshake.place.address)
         session = Session.open(
-            target=nearest(created.endpoints, handshake.place.address),
+            target=target,
+            local_socket=local_socket,
             created=created,
             metadata=handshake.metadata,
             credentials=None,

@@ -20,8 +20,8 @@ _SHORTEST_NONCE = 16
 _LONGEST_NONCE = 1024
 
 
-def nearest(endpoints: Iterable[sessions_pb2.Endpoint], front: Address) -> str:
-    """Return the gRPC target of the nearest endpoint that this machine can reach.
+def nearest(endpoints: Iterable[sessions_pb2.Endpoint], front: Address) -> tuple[str, str]:
+    """Return the gRPC target of the nearest endpoint that this machine can reach, and its local socket if it has one.
 
     A server is believed to be on this machine when the file that it names holds the bytes that it says: an address
     that looks local may be the end of a tunnel.
@@ -34,8 +34,8 @@ def nearest(endpoints: Iterable[sessions_pb2.Endpoint], front: Address) -> str:
         if address == front:
             break
         if address.scheme == "unix" and _holds(endpoint.nonce_path, endpoint.nonce):
-            return address.target
-    return front.target
+            return address.target, endpoint.local_socket
+    return front.target, ""
 
 
 def _holds(path: str, nonce: bytes) -> bool:

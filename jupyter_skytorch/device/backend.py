@@ -29,6 +29,15 @@ class Sink(Protocol):
     def feed(self, message: bytes) -> None:
         """Take in a serialized StreamResponse. Raises RuntimeError when it is not one."""
 
+    def send_to(self, socket: int) -> None:
+        """Write the StreamRequests to a Unix socket until it ends, or the session does."""
+
+    def receive_from(self, socket: int) -> bytes:
+        """Take in StreamResponses from a Unix socket until it ends; a serialized Ended, or nothing.
+
+        Raises RuntimeError when it sends something else.
+        """
+
     def append(self, record: bytes) -> None:
         """Add one record that Python wrote; dropped when the session is over. Never waits."""
 

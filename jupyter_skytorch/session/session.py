@@ -11,6 +11,7 @@ import torch
 from jupyter_skytorch import device
 from skytorch_wire import PROTOCOL_VERSION, __version__, service_pb2, sessions_pb2, sessions_pb2_grpc
 
+from .local_stream import LocalStream
 from .stream import Stream
 
 if TYPE_CHECKING:
@@ -64,13 +65,14 @@ class Session:
         self._sink = device.new_sink(self.name)
         self._opened: dict[tuple[str, int], torch.device] = {}
         self._lock = threading.Lock()
-        self._stream: Stream | None = None
+        self._stream: LocalStream | Stream | None = None
 
     @classmethod
     def open(
         cls,
         *,
         target: str,
+        local_socket: str,
         created: sessions_pb2.CreateSessionResponse,
         metadata: Sequence[tuple[str, str]],
         credentials: grpc.ChannelCredentials | None,
@@ -79,8 +81,8 @@ class Session:
     ) -> Session:
         """Opens the stream of a session that was just created and attaches to it.
 
-        `target` is where the stream goes (the worker itself, or its server's front), `front` where calls about the
-        session go. Raises ConnectError.
+        `target` is where the stream goes (the worker itself, or its server's front), or, on this machine, a Unix socket
+        whose path is `local_socket`; `front` is where calls about the session go. Raises ConnectError.
         """
         session = cls(created, control, front, metadata)
         attach = service_pb2.Attach(
@@ -92,8 +94,12 @@ class Session:
                 protocol_version=PROTOCOL_VERSION, package_version=__version__, torch_version=torch.__version__
             ),
         )
-        session._stream = Stream(
-            target, attach, session._sink, metadata=metadata, credentials=credentials, ended=session._stream_ended
+        session._stream = (
+            LocalStream(local_socket, attach, session._sink, ended=session._stream_ended)
+            if local_socket
+            else Stream(
+                target, attach, session._sink, metadata=metadata, credentials=credentials, ended=session._stream_ended
+            )
         )
         device.follow_settings(session._sink)
         return session

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bskytorch_wire/service.proto\x12\x0eskytorch.torch\"\xe8\x01\n\x0c\x43\x61pabilities\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x17\n\x0fpackage_version\x18\x02 \x01(\t\x12\x15\n\rtorch_version\x18\x03 \x01(\t\x12\x31\n\x0c\x63ompressions\x18\x04 \x03(\x0e\x32\x1b.skytorch.torch.Compression\x12\x10\n\x08\x66\x65\x61tures\x18\x05 \x03(\t\x12\x19\n\x11max_message_bytes\x18\x06 \x01(\x04\x12\x13\n\x0b\x63hunk_bytes\x18\x07 \x01(\x04\x12\x19\n\x11max_frame_records\x18\x08 \x01(\x04\"\xa1\x01\n\x06\x41ttach\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x15\n\rattach_secret\x18\x02 \x01(\x0c\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x0f\n\x07\x62oot_id\x18\x04 \x01(\t\x12\x18\n\x10replies_received\x18\x05 \x01(\x04\x12\x32\n\x0c\x63\x61pabilities\x18\x06 \x01(\x0b\x32\x1c.skytorch.torch.Capabilities\"\xa2\x01\n\x08\x41ttached\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\x10\n\x08\x65xecuted\x18\x03 \x01(\x04\x12\x32\n\x0c\x63\x61pabilities\x18\x04 \x01(\x0b\x32\x1c.skytorch.torch.Capabilities\x12\x30\n\x0b\x63ompression\x18\x05 \x01(\x0e\x32\x1b.skytorch.torch.Compression\"\x89\x01\n\rStreamRequest\x12&\n\x06\x61ttach\x18\x01 \x01(\x0b\x32\x16.skytorch.torch.Attach\x12\x16\n\x0e\x66irst_sequence\x18\x02 \x01(\x04\x12\x18\n\x10replies_received\x18\x03 \x01(\x04\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x0f\n\x07records\x18\x05 \x01(\x0c\"\x88\x01\n\x0eStreamResponse\x12*\n\x08\x61ttached\x18\x01 \x01(\x0b\x32\x18.skytorch.torch.Attached\x12\x10\n\x08\x65xecuted\x18\x02 \x01(\x04\x12\x18\n\x10\x62usy_nanoseconds\x18\x03 \x01(\x04\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x0f\n\x07replies\x18\x05 \x01(\x0c\"^\n\tTensorRef\x12\x12\n\nstorage_id\x18\x01 \x01(\x04\x12\r\n\x05\x64type\x18\x02 \x01(\t\x12\r\n\x05sizes\x18\x03 \x03(\x03\x12\x0f\n\x07strides\x18\x04 \x03(\x03\x12\x0e\n\x06offset\x18\x05 \x01(\x03\"\x9f\x01\n\x13UpdateTensorRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12)\n\x06tensor\x18\x02 \x01(\x0b\x32\x19.skytorch.torch.TensorRef\x12\x13\n\x0b\x62yte_offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x0e\n\x06\x64\x65vice\x18\x05 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x06 \x01(\x04\"-\n\x14UpdateTensorResponse\x12\x15\n\rbytes_written\x18\x01 \x01(\x04\"i\n\x10GetTensorRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12)\n\x06tensor\x18\x02 \x01(\x0b\x32\x19.skytorch.torch.TensorRef\x12\x16\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x04\"K\n\x11GetTensorResponse\x12\x13\n\x0b\x62yte_offset\x18\x01 \x01(\x04\x12\x13\n\x0btotal_bytes\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x9a\x01\n\x11\x43opyTensorRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12)\n\x06source\x18\x02 \x01(\x0b\x32\x19.skytorch.torch.TensorRef\x12.\n\x0b\x64\x65stination\x18\x03 \x01(\x0b\x32\x19.skytorch.torch.TensorRef\x12\x16\n\x0e\x61\x66ter_sequence\x18\x04 \x01(\x04\"\x14\n\x12\x43opyTensorResponse\"W\n\x14\x44\x65leteTensorsRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x13\n\x0bstorage_ids\x18\x02 \x03(\x04\x12\x16\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x04\"(\n\x15\x44\x65leteTensorsResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\r\"8\n\nTensorList\x12*\n\x07tensors\x18\x01 \x03(\x0b\x32\x19.skytorch.torch.TensorRef\"\x19\n\x07IntList\x12\x0e\n\x06values\x18\x01 \x03(\x03\"\x1b\n\tFloatList\x12\x0e\n\x06values\x18\x01 \x03(\x01\"\x1a\n\x08\x42oolList\x12\x0e\n\x06values\x18\x01 \x03(\x08\"\xef\x02\n\x08\x41rgument\x12\x0e\n\x04none\x18\x01 \x01(\x08H\x00\x12+\n\x06tensor\x18\x02 \x01(\x0b\x32\x19.skytorch.torch.TensorRefH\x00\x12-\n\x07tensors\x18\x03 \x01(\x0b\x32\x1a.skytorch.torch.TensorListH\x00\x12\x11\n\x07\x62oolean\x18\x04 \x01(\x08H\x00\x12\x11\n\x07integer\x18\x05 \x01(\x03H\x00\x12\x0e\n\x04real\x18\x06 \x01(\x01H\x00\x12+\n\x08integers\x18\x07 \x01(\x0b\x32\x17.skytorch.torch.IntListH\x00\x12*\n\x05reals\x18\x08 \x01(\x0b\x32\x19.skytorch.torch.FloatListH\x00\x12,\n\x08\x62ooleans\x18\t \x01(\x0b\x32\x18.skytorch.torch.BoolListH\x00\x12\x0e\n\x04text\x18\n \x01(\tH\x00\x12\x0f\n\x05\x64type\x18\x0b \x01(\tH\x00\x12\x10\n\x06\x64\x65vice\x18\x0c \x01(\tH\x00\x42\x07\n\x05value\"\x9a\x01\n\x1b\x45xecuteAtenOperationRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\toperation\x18\x02 \x01(\t\x12+\n\targuments\x18\x03 \x03(\x0b\x32\x18.skytorch.torch.Argument\x12\x0f\n\x07outputs\x18\x04 \x03(\x04\x12\x16\n\x0e\x61\x66ter_sequence\x18\x05 \x01(\x04\"J\n\x1c\x45xecuteAtenOperationResponse\x12*\n\x07outputs\x18\x01 \x03(\x0b\x32\x19.skytorch.torch.TensorRef*9\n\x0b\x43ompression\x12\x14\n\x10\x43OMPRESSION_NONE\x10\x00\x12\x14\n\x10\x43OMPRESSION_ZSTD\x10\x01\x32\xb7\x04\n\x07Service\x12U\n\x10StreamOperations\x12\x1d.skytorch.torch.StreamRequest\x1a\x1e.skytorch.torch.StreamResponse(\x01\x30\x01\x12[\n\x0cUpdateTensor\x12#.skytorch.torch.UpdateTensorRequest\x1a$.skytorch.torch.UpdateTensorResponse(\x01\x12R\n\tGetTensor\x12 .skytorch.torch.GetTensorRequest\x1a!.skytorch.torch.GetTensorResponse0\x01\x12S\n\nCopyTensor\x12!.skytorch.torch.CopyTensorRequest\x1a\".skytorch.torch.CopyTensorResponse\x12\\\n\rDeleteTensors\x12$.skytorch.torch.DeleteTensorsRequest\x1a%.skytorch.torch.DeleteTensorsResponse\x12q\n\x14\x45xecuteAtenOperation\x12+.skytorch.torch.ExecuteAtenOperationRequest\x1a,.skytorch.torch.ExecuteAtenOperationResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bskytorch_wire/service.proto\x12\x0eskytorch.torch\"\xe8\x01\n\x0c\x43\x61pabilities\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x17\n\x0fpackage_version\x18\x02 \x01(\t\x12\x15\n\rtorch_version\x18\x03 \x01(\t\x12\x31\n\x0c\x63ompressions\x18\x04 \x03(\x0e\x32\x1b.skytorch.torch.Compression\x12\x10\n\x08\x66\x65\x61tures\x18\x05 \x03(\t\x12\x19\n\x11max_message_bytes\x18\x06 \x01(\x04\x12\x13\n\x0b\x63hunk_bytes\x18\x07 \x01(\x04\x12\x19\n\x11max_frame_records\x18\x08 \x01(\x04\"\xa1\x01\n\x06\x41ttach\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x15\n\rattach_secret\x18\x02 \x01(\x0c\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x0f\n\x07\x62oot_id\x18\x04 \x01(\t\x12\x18\n\x10replies_received\x18\x05 \x01(\x04\x12\x32\n\x0c\x63\x61pabilities\x18\x06 \x01(\x0b\x32\x1c.skytorch.torch.Capabilities\"\xa2\x01\n\x08\x41ttached\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\x10\n\x08\x65xecuted\x18\x03 \x01(\x04\x12\x32\n\x0c\x63\x61pabilities\x18\x04 \x01(\x0b\x32\x1c.skytorch.torch.Capabilities\x12\x30\n\x0b\x63ompression\x18\x05 \x01(\x0e\x32\x1b.skytorch.torch.Compression\"\x89\x01\n\rStreamRequest\x12&\n\x06\x61ttach\x18\x01 \x01(\x0b\x32\x16.skytorch.torch.Attach\x12\x16\n\x0e\x66irst_sequence\x18\x02 \x01(\x04\x12\x18\n\x10replies_received\x18\x03 \x01(\x04\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x0f\n\x07records\x18\x05 \x01(\x0c\"\xae\x01\n\x0eStreamResponse\x12*\n\x08\x61ttached\x18\x01 \x01(\x0b\x32\x18.skytorch.torch.Attached\x12\x10\n\x08\x65xecuted\x18\x02 \x01(\x04\x12\x18\n\x10\x62usy_nanoseconds\x18\x03 \x01(\x04\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x0f\n\x07replies\x18\x05 \x01(\x0c\x12$\n\x05\x65nded\x18\x1e \x01(\x0b\x32\x15.skytorch.torch.Ended\"&\n\x05\x45nded\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"^\n\tTensorRef\x12\x12\n\nstorage_id\x18\x01 \x01(\x04\x12\r\n\x05\x64type\x18\x02 \x01(\t\x12\r\n\x05sizes\x18\x03 \x03(\x03\x12\x0f\n\x07strides\x18\x04 \x03(\x03\x12\x0e\n\x06offset\x18\x05 \x01(\x03\"\x9f\x01\n\x13UpdateTensorRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12)\n\x06tensor\x18\x02 \x01(\x0b\x32\x19.skytorch.torch.TensorRef\x12\x13\n\x0b\x62yte_offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x0e\n\x06\x64\x65vice\x18\x05 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x06 \x01(\x04\"-\n\x14UpdateTensorResponse\x12\x15\n\rbytes_written\x18\x01 \x01(\x04\"i\n\x10GetTensorRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12)\n\x06tensor\x18\x02 \x01(\x0b\x32\x19.skytorch.torch.TensorRef\x12\x16\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x04\"K\n\x11GetTensorResponse\x12\x13\n\x0b\x62yte_offset\x18\x01 \x01(\x04\x12\x13\n\x0btotal_bytes\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x9a\x01\n\x11\x43opyTensorRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12)\n\x06source\x18\x02 \x01(\x0b\x32\x19.skytorch.torch.TensorRef\x12.\n\x0b\x64\x65stination\x18\x03 \x01(\x0b\x32\x19.skytorch.torch.TensorRef\x12\x16\n\x0e\x61\x66ter_sequence\x18\x04 \x01(\x04\"\x14\n\x12\x43opyTensorResponse\"W\n\x14\x44\x65leteTensorsRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x13\n\x0bstorage_ids\x18\x02 \x03(\x04\x12\x16\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x04\"(\n\x15\x44\x65leteTensorsResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\r\"8\n\nTensorList\x12*\n\x07tensors\x18\x01 \x03(\x0b\x32\x19.skytorch.torch.TensorRef\"\x19\n\x07IntList\x12\x0e\n\x06values\x18\x01 \x03(\x03\"\x1b\n\tFloatList\x12\x0e\n\x06values\x18\x01 \x03(\x01\"\x1a\n\x08\x42oolList\x12\x0e\n\x06values\x18\x01 \x03(\x08\"\xef\x02\n\x08\x41rgument\x12\x0e\n\x04none\x18\x01 \x01(\x08H\x00\x12+\n\x06tensor\x18\x02 \x01(\x0b\x32\x19.skytorch.torch.TensorRefH\x00\x12-\n\x07tensors\x18\x03 \x01(\x0b\x32\x1a.skytorch.torch.TensorListH\x00\x12\x11\n\x07\x62oolean\x18\x04 \x01(\x08H\x00\x12\x11\n\x07integer\x18\x05 \x01(\x03H\x00\x12\x0e\n\x04real\x18\x06 \x01(\x01H\x00\x12+\n\x08integers\x18\x07 \x01(\x0b\x32\x17.skytorch.torch.IntListH\x00\x12*\n\x05reals\x18\x08 \x01(\x0b\x32\x19.skytorch.torch.FloatListH\x00\x12,\n\x08\x62ooleans\x18\t \x01(\x0b\x32\x18.skytorch.torch.BoolListH\x00\x12\x0e\n\x04text\x18\n \x01(\tH\x00\x12\x0f\n\x05\x64type\x18\x0b \x01(\tH\x00\x12\x10\n\x06\x64\x65vice\x18\x0c \x01(\tH\x00\x42\x07\n\x05value\"\x9a\x01\n\x1b\x45xecuteAtenOperationRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\toperation\x18\x02 \x01(\t\x12+\n\targuments\x18\x03 \x03(\x0b\x32\x18.skytorch.torch.Argument\x12\x0f\n\x07outputs\x18\x04 \x03(\x04\x12\x16\n\x0e\x61\x66ter_sequence\x18\x05 \x01(\x04\"J\n\x1c\x45xecuteAtenOperationResponse\x12*\n\x07outputs\x18\x01 \x03(\x0b\x32\x19.skytorch.torch.TensorRef*9\n\x0b\x43ompression\x12\x14\n\x10\x43OMPRESSION_NONE\x10\x00\x12\x14\n\x10\x43OMPRESSION_ZSTD\x10\x01\x32\xb7\x04\n\x07Service\x12U\n\x10StreamOperations\x12\x1d.skytorch.torch.StreamRequest\x1a\x1e.skytorch.torch.StreamResponse(\x01\x30\x01\x12[\n\x0cUpdateTensor\x12#.skytorch.torch.UpdateTensorRequest\x1a$.skytorch.torch.UpdateTensorResponse(\x01\x12R\n\tGetTensor\x12 .skytorch.torch.GetTensorRequest\x1a!.skytorch.torch.GetTensorResponse0\x01\x12S\n\nCopyTensor\x12!.skytorch.torch.CopyTensorRequest\x1a\".skytorch.torch.CopyTensorResponse\x12\\\n\rDeleteTensors\x12$.skytorch.torch.DeleteTensorsRequest\x1a%.skytorch.torch.DeleteTensorsResponse\x12q\n\x14\x45xecuteAtenOperation\x12+.skytorch.torch.ExecuteAtenOperationRequest\x1a,.skytorch.torch.ExecuteAtenOperationResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'skytorch_wire.service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_COMPRESSION']._serialized_start=2434
-  _globals['_COMPRESSION']._serialized_end=2491
+  _globals['_COMPRESSION']._serialized_start=2512
+  _globals['_COMPRESSION']._serialized_end=2569
   _globals['_CAPABILITIES']._serialized_start=48
   _globals['_CAPABILITIES']._serialized_end=280
   _globals['_ATTACH']._serialized_start=283
@@ -42,39 +42,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STREAMREQUEST']._serialized_start=612
   _globals['_STREAMREQUEST']._serialized_end=749
   _globals['_STREAMRESPONSE']._serialized_start=752
-  _globals['_STREAMRESPONSE']._serialized_end=888
-  _globals['_TENSORREF']._serialized_start=890
-  _globals['_TENSORREF']._serialized_end=984
-  _globals['_UPDATETENSORREQUEST']._serialized_start=987
-  _globals['_UPDATETENSORREQUEST']._serialized_end=1146
-  _globals['_UPDATETENSORRESPONSE']._serialized_start=1148
-  _globals['_UPDATETENSORRESPONSE']._serialized_end=1193
-  _globals['_GETTENSORREQUEST']._serialized_start=1195
-  _globals['_GETTENSORREQUEST']._serialized_end=1300
-  _globals['_GETTENSORRESPONSE']._serialized_start=1302
-  _globals['_GETTENSORRESPONSE']._serialized_end=1377
-  _globals['_COPYTENSORREQUEST']._serialized_start=1380
-  _globals['_COPYTENSORREQUEST']._serialized_end=1534
-  _globals['_COPYTENSORRESPONSE']._serialized_start=1536
-  _globals['_COPYTENSORRESPONSE']._serialized_end=1556
-  _globals['_DELETETENSORSREQUEST']._serialized_start=1558
-  _globals['_DELETETENSORSREQUEST']._serialized_end=1645
-  _globals['_DELETETENSORSRESPONSE']._serialized_start=1647
-  _globals['_DELETETENSORSRESPONSE']._serialized_end=1687
-  _globals['_TENSORLIST']._serialized_start=1689
-  _globals['_TENSORLIST']._serialized_end=1745
-  _globals['_INTLIST']._serialized_start=1747
-  _globals['_INTLIST']._serialized_end=1772
-  _globals['_FLOATLIST']._serialized_start=1774
-  _globals['_FLOATLIST']._serialized_end=1801
-  _globals['_BOOLLIST']._serialized_start=1803
-  _globals['_BOOLLIST']._serialized_end=1829
-  _globals['_ARGUMENT']._serialized_start=1832
-  _globals['_ARGUMENT']._serialized_end=2199
-  _globals['_EXECUTEATENOPERATIONREQUEST']._serialized_start=2202
-  _globals['_EXECUTEATENOPERATIONREQUEST']._serialized_end=2356
-  _globals['_EXECUTEATENOPERATIONRESPONSE']._serialized_start=2358
-  _globals['_EXECUTEATENOPERATIONRESPONSE']._serialized_end=2432
-  _globals['_SERVICE']._serialized_start=2494
-  _globals['_SERVICE']._serialized_end=3061
+  _globals['_STREAMRESPONSE']._serialized_end=926
+  _globals['_ENDED']._serialized_start=928
+  _globals['_ENDED']._serialized_end=966
+  _globals['_TENSORREF']._serialized_start=968
+  _globals['_TENSORREF']._serialized_end=1062
+  _globals['_UPDATETENSORREQUEST']._serialized_start=1065
+  _globals['_UPDATETENSORREQUEST']._serialized_end=1224
+  _globals['_UPDATETENSORRESPONSE']._serialized_start=1226
+  _globals['_UPDATETENSORRESPONSE']._serialized_end=1271
+  _globals['_GETTENSORREQUEST']._serialized_start=1273
+  _globals['_GETTENSORREQUEST']._serialized_end=1378
+  _globals['_GETTENSORRESPONSE']._serialized_start=1380
+  _globals['_GETTENSORRESPONSE']._serialized_end=1455
+  _globals['_COPYTENSORREQUEST']._serialized_start=1458
+  _globals['_COPYTENSORREQUEST']._serialized_end=1612
+  _globals['_COPYTENSORRESPONSE']._serialized_start=1614
+  _globals['_COPYTENSORRESPONSE']._serialized_end=1634
+  _globals['_DELETETENSORSREQUEST']._serialized_start=1636
+  _globals['_DELETETENSORSREQUEST']._serialized_end=1723
+  _globals['_DELETETENSORSRESPONSE']._serialized_start=1725
+  _globals['_DELETETENSORSRESPONSE']._serialized_end=1765
+  _globals['_TENSORLIST']._serialized_start=1767
+  _globals['_TENSORLIST']._serialized_end=1823
+  _globals['_INTLIST']._serialized_start=1825
+  _globals['_INTLIST']._serialized_end=1850
+  _globals['_FLOATLIST']._serialized_start=1852
+  _globals['_FLOATLIST']._serialized_end=1879
+  _globals['_BOOLLIST']._serialized_start=1881
+  _globals['_BOOLLIST']._serialized_end=1907
+  _globals['_ARGUMENT']._serialized_start=1910
+  _globals['_ARGUMENT']._serialized_end=2277
+  _globals['_EXECUTEATENOPERATIONREQUEST']._serialized_start=2280
+  _globals['_EXECUTEATENOPERATIONREQUEST']._serialized_end=2434
+  _globals['_EXECUTEATENOPERATIONRESPONSE']._serialized_start=2436
+  _globals['_EXECUTEATENOPERATIONRESPONSE']._serialized_end=2510
+  _globals['_SERVICE']._serialized_start=2572
+  _globals['_SERVICE']._serialized_end=3139
 # @@protoc_insertion_point(module_scope)

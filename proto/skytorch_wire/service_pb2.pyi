@@ -79,18 +79,28 @@ class StreamRequest(_message.Message):
     def __init__(self, attach: _Optional[_Union[Attach, _Mapping]] = ..., first_sequence: _Optional[int] = ..., replies_received: _Optional[int] = ..., epoch: _Optional[int] = ..., records: _Optional[bytes] = ...) -> None: ...
 
 class StreamResponse(_message.Message):
-    __slots__ = ("attached", "executed", "busy_nanoseconds", "epoch", "replies")
+    __slots__ = ("attached", "executed", "busy_nanoseconds", "epoch", "replies", "ended")
     ATTACHED_FIELD_NUMBER: _ClassVar[int]
     EXECUTED_FIELD_NUMBER: _ClassVar[int]
     BUSY_NANOSECONDS_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     REPLIES_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
     attached: Attached
     executed: int
     busy_nanoseconds: int
     epoch: int
     replies: bytes
-    def __init__(self, attached: _Optional[_Union[Attached, _Mapping]] = ..., executed: _Optional[int] = ..., busy_nanoseconds: _Optional[int] = ..., epoch: _Optional[int] = ..., replies: _Optional[bytes] = ...) -> None: ...
+    ended: Ended
+    def __init__(self, attached: _Optional[_Union[Attached, _Mapping]] = ..., executed: _Optional[int] = ..., busy_nanoseconds: _Optional[int] = ..., epoch: _Optional[int] = ..., replies: _Optional[bytes] = ..., ended: _Optional[_Union[Ended, _Mapping]] = ...) -> None: ...
+
+class Ended(_message.Message):
+    __slots__ = ("code", "message")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    message: str
+    def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
 
 class TensorRef(_message.Message):
     __slots__ = ("storage_id", "dtype", "sizes", "strides", "offset")

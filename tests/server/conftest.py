@@ -6,12 +6,13 @@ import os
 import queue
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,67 @@ class Stream:
         self._requests.put(None)
 
 
+class LocalStream:
+    """The same by the session's local socket."""
+
+    def __init__(self, path: str, first: service_pb2.StreamRequest) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(SECONDS)
+        self.socket.connect(path)
+        self.call = self._responses()
+        self.sequence = 0
+        self.put(first.SerializeToString())
+
+    send, response, replies = Stream.send, Stream.response, Stream.replies
+
+    @property
+    def _requests(self) -> LocalStream:
+        return self
+
+    def put(self, message: bytes | service_pb2.StreamRequest) -> None:
+        """Sends one message, or bytes that are none."""
+        data = message if isinstance(message, bytes) else message.SerializeToString()
+        # The server may have hung up: what it said is to be read.
+        with suppress(BrokenPipeError):
+            self.socket.sendall(len(data).to_bytes(4, "little") + data)
+
+    def _responses(self) -> Iterator[service_pb2.StreamResponse]:
+        while True:
+            size = int.from_bytes(self._exactly(4), "little")
+            response = service_pb2.StreamResponse.FromString(self._exactly(size))
+            if not response.HasField("ended"):
+                yield response
+            elif response.ended.code:
+                raise LocalError(response.ended)
+            else:
+                return
+
+    def _exactly(self, size: int) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            part = self.socket.recv(size - len(data))
+            assert part, "the server hung up"
+            data += part
+        return bytes(data)
+
+    def finish(self) -> None:
+        self.socket.shutdown(socket.SHUT_WR)
+
+
+class LocalError(grpc.RpcError):
+    """How a local stream ended, as gRPC would tell it."""
+
+    def __init__(self, ended: service_pb2.Ended) -> None:
+        super().__init__(ended.message)
+        self.ended = ended
+
+    def code(self) -> grpc.StatusCode:
+        return next(code for code in grpc.StatusCode if code.value[0] == self.ended.code)
+
+    def details(self) -> str:
+        return self.ended.message
+
+
 class Client:
     """One principal's channel to a server, and stubs on it."""
 
@@ -156,6 +218,8 @@ class Client:
         self.sessions = sessions_pb2_grpc.SessionsStub(self.channel)
         self.metrics = metrics_pb2_grpc.MetricsStub(self.channel)
         self.torch = service_pb2_grpc.ServiceStub(self.channel)
+        self.local_streams: list[LocalStream] = []
+        self.local = False
 
     def call(self, method: Callable[..., Any], request: Any) -> Any:
         return method(request, metadata=self.metadata, timeout=SECONDS)
@@ -175,7 +239,9 @@ class Client:
     def close_session(self, session_id: str) -> None:
         self.call(self.sessions.Close, sessions_pb2.CloseSessionRequest(session_id=session_id))
 
-    def stream(self, created: sessions_pb2.CreateSessionResponse, epoch: int = 1, **fields: Any) -> Stream:
+    def stream(
+        self, created: sessions_pb2.CreateSessionResponse, epoch: int = 1, **fields: Any
+    ) -> Stream | LocalStream:
         """An attached stream; `fields` replace those of the right Attach."""
         attach = {
             "session_id": created.session.session_id,
@@ -185,7 +251,22 @@ class Client:
             "capabilities": CAPABILITIES,
             **fields,
         }
-        return Stream(self.torch, service_pb2.StreamRequest(attach=service_pb2.Attach(**attach)), self.metadata)
+        first = service_pb2.StreamRequest(attach=service_pb2.Attach(**attach))
+        if not self.local:
+            return Stream(self.torch, first, self.metadata)
+        return self.local_stream(created, first)
+
+    def local_stream(
+        self, created: sessions_pb2.CreateSessionResponse, first: service_pb2.StreamRequest
+    ) -> LocalStream:
+        stream = LocalStream(created.endpoints[0].local_socket, first)
+        self.local_streams.append(stream)
+        return stream
+
+    def close(self) -> None:
+        self.channel.close()
+        for stream in self.local_streams:
+            stream.socket.close()
 
 
 StartServer = Callable[..., ServerProcess]
@@ -224,7 +305,7 @@ def connect() -> Iterator[Connect]:
 
         def open_client(target: str, token: str = "") -> Client:
             client = Client(target, token)
-            stack.callback(client.channel.close)
+            stack.callback(client.close)
             return client
 
         yield open_client

@@ -20,15 +20,25 @@ INVALID = grpc.StatusCode.INVALID_ARGUMENT
 CPU = Writer().define_device(0, "cpu", 0).take()
 
 
-@pytest.fixture(params=["relayed", "direct"])
-def client(request: pytest.FixtureRequest, alice: Client, connect: Connect) -> Client:
-    """Alice, at the front's port or at the session's own socket."""
+def _reach(way: str, alice: Client, connect: Connect) -> Client:
     alice.created = alice.create()
-    if request.param == "relayed":
+    if way == "relayed":
         return alice
     direct = connect(alice.created.endpoints[0].address)
     direct.created = alice.created
+    direct.local = way == "local"
     return direct
+
+
+@pytest.fixture(params=["relayed", "direct", "local"])
+def client(request: pytest.FixtureRequest, alice: Client, connect: Connect) -> Client:
+    """Alice, at the front's port, at the session's own socket, or at its local one, without gRPC."""
+    return _reach(request.param, alice, connect)
+
+
+@pytest.fixture(params=["relayed", "direct"])
+def grpc_client(request: pytest.FixtureRequest, alice: Client, connect: Connect) -> Client:
+    return _reach(request.param, alice, connect)
 
 
 @pytest.fixture
@@ -70,7 +80,8 @@ def test_only_the_session_s_own_client_attaches(client: Client, created, refused
         client.stream(created, **fields).response()
 
 
-def test_a_stream_begins_with_attach(client: Client, created, refused) -> None:
+def test_a_stream_begins_with_attach(grpc_client: Client, refused) -> None:
+    client = grpc_client
     for first in (service_pb2.StreamRequest(first_sequence=1, records=CPU), service_pb2.StreamRequest()):
         with refused(INVALID, "attach"):
             next(client.torch.StreamOperations(iter([first]), metadata=client.metadata, timeout=60))
@@ -185,7 +196,8 @@ def test_a_record_that_is_not_due_is_malformed(stream: Stream, refused) -> None:
         list(stream.replies())
 
 
-def test_frames_of_random_bytes_end_a_stream_and_nothing_else(client: Client, created, refused) -> None:
+def test_frames_of_random_bytes_end_a_stream_and_nothing_else(grpc_client: Client, refused) -> None:
+    client, created = grpc_client, grpc_client.created
     raw = client.channel.stream_stream("/skytorch.torch.Service/StreamOperations")
     source = random.Random(2)
     for epoch in range(1, 20):
@@ -202,11 +214,37 @@ def test_frames_of_random_bytes_end_a_stream_and_nothing_else(client: Client, cr
     assert client.stream(created, epoch=100).response().attached.epoch == 100
 
 
-def test_a_message_over_the_stated_limit_is_refused(client: Client, created, stream: Stream, refused) -> None:
-    limit = created.capabilities.max_message_bytes
+def test_a_message_over_the_stated_limit_is_refused(grpc_client: Client, refused) -> None:
+    limit = grpc_client.created.capabilities.max_message_bytes
+    stream = grpc_client.stream(grpc_client.created)
     with refused(grpc.StatusCode.RESOURCE_EXHAUSTED):
         stream.send(Writer().write(1, 0, bytes(limit + 1)).take(), 1)
         list(stream.replies())
+
+
+NO_MESSAGES = {
+    "longer than any": (1 << 27).to_bytes(4, "little") + b"x",
+    "not a request": b"\x04\0\0\0\xff\xff\xff\xff",
+    "attached twice": b"\x02\0\0\0\x0a\x00",
+}
+
+
+@pytest.mark.parametrize("sent", NO_MESSAGES.values(), ids=NO_MESSAGES)
+def test_what_is_no_message_ends_a_local_stream_and_nothing_else(alice: Client, connect, refused, sent) -> None:
+    client = _reach("local", alice, connect)
+    stream = client.stream(client.created)
+    stream.response()
+    with refused(INVALID):
+        stream.socket.sendall(sent)
+        list(stream.replies())
+    assert client.stream(client.created, epoch=2).response().attached.executed == 0
+
+
+def test_a_local_stream_begins_with_attach(alice: Client, connect, refused) -> None:
+    client = _reach("local", alice, connect)
+    for first in (service_pb2.StreamRequest(first_sequence=1, records=CPU), service_pb2.StreamRequest()):
+        with refused(INVALID, "attach"):
+            client.local_stream(client.created, first).response()
 
 
 def test_sessions_share_neither_tensors_nor_random_state(alice: Client, bob: Client, refused) -> None:

@@ -71,6 +71,24 @@ PyObject* feed(PyObject* self, PyObject* message) {
   });
 }
 
+PyObject* send_to(PyObject* self, PyObject* args) {
+  int socket;
+  if (!PyArg_ParseTuple(args, "i", &socket)) return nullptr;
+  return guarded([&] {
+    of(self).send_to(socket);
+    Py_RETURN_NONE;
+  });
+}
+
+PyObject* receive_from(PyObject* self, PyObject* args) {
+  int socket;
+  if (!PyArg_ParseTuple(args, "i", &socket)) return nullptr;
+  return guarded([&] {
+    std::string end = of(self).receive_from(socket);
+    return PyBytes_FromStringAndSize(end.data(), static_cast<Py_ssize_t>(end.size()));
+  });
+}
+
 PyObject* stop(PyObject* self, PyObject* args) {
   const char *kind, *message;
   if (!PyArg_ParseTuple(args, "ss", &kind, &message)) return nullptr;
@@ -143,6 +161,8 @@ PyMethodDef sink_methods[] = {
     {"start", start, METH_VARARGS, "start(executed, chunk_bytes): number records from there."},
     {"take", take, METH_VARARGS, "take(seconds) -> the next serialized StreamRequest, or None."},
     {"feed", feed, METH_O, "feed(message): take in a serialized StreamResponse."},
+    {"send_to", send_to, METH_VARARGS, "send_to(socket): write frames to a Unix socket until it or the session ends."},
+    {"receive_from", receive_from, METH_VARARGS, "receive_from(socket) -> a serialized Ended, or nothing, once the other end is gone."},
     {"stop", stop, METH_VARARGS, "stop(kind, message): end the session; kind is 'closed' or 'lost'."},
     {"append", append, METH_O, "append(record): add one record that Python wrote."},
     {"stopped", stopped, METH_NOARGS, "stopped() -> whether the session is over."},

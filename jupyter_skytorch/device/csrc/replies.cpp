@@ -23,7 +23,7 @@ constexpr double kMinRecords = 64, kMaxRecords = 100'000;
 constexpr double kCostWindow = 10e6;  // ns of remote work over which a record's cost is averaged
 
 // Field numbers of StreamResponse in service.proto.
-enum ResponseField : uint32_t { kExecuted = 2, kBusy = 3, kReplies = 5 };
+enum ResponseField : uint32_t { kExecuted = 2, kBusy = 3, kReplies = 5, kEnded = 30 };
 
 uint64_t nanoseconds(Clock::duration time) {
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(time).count());
@@ -31,16 +31,17 @@ uint64_t nanoseconds(Clock::duration time) {
 
 }  // namespace
 
-void Sink::feed(const char* message, size_t size) {
+std::string_view Sink::feed(const char* message, size_t size) {
   WithoutGil without;
   Reader in(message, size);
   uint64_t executed = 0, busy = 0;
-  std::string_view replies;
+  std::string_view replies, ended;
   while (!in.done()) {
     auto field = wire::read_envelope_field(in);
     if (field.number == kExecuted) executed = field.value;
     else if (field.number == kBusy) busy = field.value;
     else if (field.number == kReplies) replies = field.bytes;
+    else if (field.number == kEnded) ended = field.bytes;
   }
   {
     std::lock_guard lock(reply_mutex_);
@@ -51,6 +52,7 @@ void Sink::feed(const char* message, size_t size) {
     told_.store(executed_, std::memory_order_relaxed);
   }
   replied_.notify_all();
+  return ended;
 }
 
 void Sink::update_limit(uint64_t executed, uint64_t busy) {

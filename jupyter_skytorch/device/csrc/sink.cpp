@@ -197,45 +197,55 @@ void Sink::write_bulk(uint64_t storage, uint64_t offset, const char* data, size_
   }
 }
 
+std::optional<Sink::Frame> Sink::next_frame(double seconds) {
+  std::unique_lock lock(mutex_);
+  auto due = [&] { return stop_.load() || urgent_ || !frames_.empty(); };
+  // Let a frame gather: each one costs both ends about 0.1 ms. The longer nobody waits, the longer it may take.
+  // Ordinary records don't wake this thread until it has found nothing for a while.
+  linger_ = true;
+  work_.wait_for(lock, Seconds(patience_), due);
+  if (!due() && buffer_.empty()) {
+    sender_idle_ = true;
+    work_.wait_for(lock, Seconds(seconds), [&] { return due() || !buffer_.empty(); });
+    sender_idle_ = false;
+    if (!due() && !buffer_.empty()) work_.wait_for(lock, Seconds(patience_), due);
+  }
+  linger_ = false;
+  if (stop_.load()) return {};
+  if (!urgent_) patience_ = std::min(patience_ * 4, kMaxPatience);
+  if (frames_.empty() && buffer_.empty()) {
+    urgent_ = false;
+    return {};
+  }
+  if (frames_.empty()) cut_frame();
+  Frame frame = std::move(frames_.front());
+  frames_.pop_front();
+  queued_bytes_ -= std::min(queued_bytes_, frame.size());
+  if (frames_.empty() && buffer_.empty()) urgent_ = false;
+  room_.notify_all();
+  if (!frame.bytes) bytes_up_.fetch_add(frame.records.size(), std::memory_order_relaxed);
+  return frame;
+}
+
+wire::Writer Sink::Frame::head() const {
+  Writer head;
+  wire::envelope_varint(head, kFirstSequence, first);
+  wire::envelope_bytes_header(head, kRecords, records.size());
+  return head;
+}
+
 PyObject* Sink::take(double seconds) {
-  Frame frame;
+  std::optional<Frame> frame;
   {
     WithoutGil without;
-    std::unique_lock lock(mutex_);
-    auto due = [&] { return stop_.load() || urgent_ || !frames_.empty(); };
-    // Let a frame gather: each one costs both ends about 0.1 ms. The longer nobody waits, the longer it may take.
-    // Ordinary records don't wake this thread until it has found nothing for a while.
-    linger_ = true;
-    work_.wait_for(lock, Seconds(patience_), due);
-    if (!due() && buffer_.empty()) {
-      sender_idle_ = true;
-      work_.wait_for(lock, Seconds(seconds), [&] { return due() || !buffer_.empty(); });
-      sender_idle_ = false;
-      if (!due() && !buffer_.empty()) work_.wait_for(lock, Seconds(patience_), due);
-    }
-    linger_ = false;
-    if (stop_.load()) return nullptr;
-    if (!urgent_) patience_ = std::min(patience_ * 4, kMaxPatience);
-    if (frames_.empty() && buffer_.empty()) {
-      urgent_ = false;
-      return nullptr;
-    }
-    if (frames_.empty()) cut_frame();
-    frame = std::move(frames_.front());
-    frames_.pop_front();
-    queued_bytes_ -= std::min(queued_bytes_, frame.size());
-    if (frames_.empty() && buffer_.empty()) urgent_ = false;
-    room_.notify_all();
+    frame = next_frame(seconds);
   }
-  if (frame.bytes) return frame.bytes;
-  bytes_up_.fetch_add(frame.records.size(), std::memory_order_relaxed);
-  Writer head;
-  wire::envelope_varint(head, kFirstSequence, frame.first);
-  wire::envelope_bytes_header(head, kRecords, frame.records.size());
-  PyObject* bytes = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(head.size() + frame.records.size()));
+  if (!frame || frame->bytes) return frame ? frame->bytes : nullptr;
+  Writer head = frame->head();
+  PyObject* bytes = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(head.size() + frame->records.size()));
   if (!bytes) return nullptr;
   std::memcpy(PyBytes_AS_STRING(bytes), head.bytes().data(), head.size());
-  std::memcpy(PyBytes_AS_STRING(bytes) + head.size(), frame.records.data(), frame.records.size());
+  std::memcpy(PyBytes_AS_STRING(bytes) + head.size(), frame->records.data(), frame->records.size());
   return bytes;
 }
 

@@ -110,7 +110,12 @@ class Sink {
   // The session's side. `take` answers with a new reference to bytes (a StreamRequest), or null when closed or timed out
   // (no Python error set). Both are called with the GIL and release it while they wait or work.
   PyObject* take(double seconds);
-  void feed(const char* message, size_t size);
+  // Answers with what a StreamResponse says that ends the stream, a serialized Ended.
+  std::string_view feed(const char* message, size_t size);
+  // The same over a Unix socket, each on a thread of its own, until the session is over or the other end is gone.
+  // `receive_from` answers with what the server said at the end, a serialized Ended.
+  void send_to(int socket);
+  std::string receive_from(int socket);
   // Ends the session: everybody who waits, and every later record, gets `message` as an exception of the type `kind`
   // ("closed" or "lost").
   void stop(const std::string& kind, const std::string& message);
@@ -140,9 +145,12 @@ class Sink {
     std::string records;
     uint64_t first = 0;
     PyObject* bytes = nullptr;  // a whole StreamRequest, instead of records
+    wire::Writer head() const;  // what stands before `records` in a StreamRequest
     size_t size() const { return bytes ? static_cast<size_t>(PyBytes_GET_SIZE(bytes)) : records.size(); }
   };
 
+  // The next frame; none when closed or timed out. Without the GIL.
+  std::optional<Frame> next_frame(double seconds);
   void admit_slowly();
   void put_mark();
   void note_turn();

@@ -107,7 +107,12 @@ class SessionService(sessions_pb2_grpc.SessionsServicer):
             capabilities=capabilities(self._chunk_bytes),
             devices=await self._devices.get(),
             endpoints=[
-                sessions_pb2.Endpoint(address=worker.address, nonce_path=str(worker.spec.nonce), nonce=worker.nonce),
+                sessions_pb2.Endpoint(
+                    address=worker.address,
+                    nonce_path=str(worker.spec.nonce),
+                    nonce=worker.nonce,
+                    local_socket=str(worker.spec.local_socket),
+                ),
                 sessions_pb2.Endpoint(address=""),
             ],
         )

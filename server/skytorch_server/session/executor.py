@@ -19,6 +19,13 @@ class Executor(Protocol):
     def submit(self, message: bytes, route: int) -> None:
         """Queue a serialized StreamRequest (route 0) or the records of a unary call (a route above 0)."""
 
+    def attach(self, socket: int) -> None:
+        """Take the stream's messages from a Unix socket, and send its replies there.
+
+        One submission: DONE (or MALFORMED) comes when the socket has ended and what came by it is executed; till then
+        the socket stays open.
+        """
+
     def collect(self) -> list[tuple[int, int, bytes]]:
         """What is to be sent: (route, kind, payload).
 

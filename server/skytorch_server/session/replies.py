@@ -42,6 +42,12 @@ class Route:
         self._submitted += 1
         self._executor.submit(message, self._number)
 
+    def attach(self, socket: int) -> None:
+        """As :meth:`.Executor.attach`; nothing more will be submitted."""
+        self._submitted += 1
+        self._executor.attach(socket)
+        self.finish()
+
     def finish(self) -> None:
         """Nothing more will be submitted: :meth:`next` returns None after the last message."""
         self._finishing = True

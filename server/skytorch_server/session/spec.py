@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SOCKET_NAME = "s"
+LOCAL_SOCKET_NAME = "l"
 NONCE_NAME = "nonce"
 
 
@@ -28,6 +29,11 @@ class SessionSpec:
     @property
     def socket(self) -> Path:
         return self.folder / SOCKET_NAME
+
+    @property
+    def local_socket(self) -> Path:
+        """Takes the messages of StreamOperations without gRPC."""
+        return self.folder / LOCAL_SOCKET_NAME
 
     @property
     def nonce(self) -> Path:

@@ -22,6 +22,8 @@ from skytorch_wire import service_pb2
 from .replies import MalformedError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from .executor import Executor
     from .replies import Replies
     from .spec import SessionSpec
@@ -36,11 +38,14 @@ Context = grpc.aio.ServicerContext[Any, bytes]
 
 
 @dataclass(frozen=True)
-class _End:
+class End:
     """How a stream ends."""
 
     code: grpc.StatusCode
     message: str
+
+
+TAKEN_OVER = End(grpc.StatusCode.ABORTED, "a newer stream has taken over this session")
 
 
 class Stream:
@@ -57,23 +62,36 @@ class Stream:
 
     async def operations(self, _requests: object, context: Context) -> None:
         """The handler of StreamOperations. Sends and receives serialized messages."""
-        attach = self._check(await context.read())
-        if isinstance(attach, _End):
-            await context.abort(attach.code, attach.message)
+        end = await self.attach(await context.read(), lambda taken_over: self._serve(context, taken_over))
+        if end is not None:
+            await context.abort(end.code, end.message)
+
+    async def attach(self, first: Any, serve: Callable[[asyncio.Future[None]], Awaitable[End | None]]) -> End | None:
+        """Has `serve` serve the stream that begins with the message `first`, if that is right; how it ended.
+
+        `serve` gets the future of a newer stream that takes over, and awaits :meth:`reopened`.
+        """
+        attach = self._check(first)
+        if isinstance(attach, End):
+            return attach
         self._epoch = attach.epoch
         if self._taken_over is not None and not self._taken_over.done():
             self._taken_over.set_result(None)
         taken_over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._taken_over = taken_over
         async with self._free:
-            end = await self._serve(context, taken_over)
+            end = await serve(taken_over)
         if end is not None:
             _log.info("session %s: stream ended: %s", self._spec.session_id, end.message)
-            await context.abort(end.code, end.message)
+        return end
 
-    async def _serve(self, context: Context, taken_over: asyncio.Future[None]) -> _End | None:
+    async def reopened(self) -> bytes:
+        """Makes the route ready; the answer to `attach`."""
         await self._route.reopen()
-        await context.write(self._attached())
+        return self._attached()
+
+    async def _serve(self, context: Context, taken_over: asyncio.Future[None]) -> End | None:
+        await context.write(await self.reopened())
         reading = asyncio.create_task(self._read(context))
         writing = asyncio.create_task(self._write(context))
         try:
@@ -84,7 +102,7 @@ class Stream:
                 self._route.finish()
                 await asyncio.wait(ends[1:], return_when=asyncio.FIRST_COMPLETED)
             if taken_over.done():
-                return _End(grpc.StatusCode.ABORTED, "a newer stream has taken over this session")
+                return TAKEN_OVER
             return writing.result()
         finally:
             for task in (reading, writing):
@@ -99,7 +117,7 @@ class Stream:
             while self._executor.pending_bytes() > _PENDING_BYTES:
                 await self._replies.progress()
 
-    async def _write(self, context: Context) -> _End | None:
+    async def _write(self, context: Context) -> End | None:
         try:
             while (message := await self._route.next()) is not None:
                 await context.write(message)
@@ -107,31 +125,31 @@ class Stream:
             last = service_pb2.StreamResponse(executed=self._executor.stats()["executed"], epoch=self._epoch)
             await context.write(last.SerializeToString())
         except MalformedError as error:
-            return _End(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            return End(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return None
 
-    def _check(self, first: Any) -> service_pb2.Attach | _End:
+    def _check(self, first: Any) -> service_pb2.Attach | End:
         if first is grpc.aio.EOF:
-            return _End(grpc.StatusCode.INVALID_ARGUMENT, "the stream carries no message")
+            return End(grpc.StatusCode.INVALID_ARGUMENT, "the stream carries no message")
         try:
             request = service_pb2.StreamRequest.FromString(first)
         except DecodeError:
-            return _End(grpc.StatusCode.INVALID_ARGUMENT, "the first message is not a StreamRequest")
+            return End(grpc.StatusCode.INVALID_ARGUMENT, "the first message is not a StreamRequest")
         attach = request.attach
         if not request.HasField("attach") or request.records:
-            return _End(
+            return End(
                 grpc.StatusCode.INVALID_ARGUMENT, "the first message of a stream carries `attach` and no records"
             )
         if attach.session_id != self._spec.session_id:
-            return _End(grpc.StatusCode.NOT_FOUND, f"there is no session {attach.session_id!r} here")
+            return End(grpc.StatusCode.NOT_FOUND, f"there is no session {attach.session_id!r} here")
         if not hmac.compare_digest(attach.attach_secret, self._spec.attach_secret):
-            return _End(grpc.StatusCode.PERMISSION_DENIED, "the attach secret is not this session's")
+            return End(grpc.StatusCode.PERMISSION_DENIED, "the attach secret is not this session's")
         if mismatch := version_mismatch(attach.capabilities.protocol_version):
-            return _End(grpc.StatusCode.FAILED_PRECONDITION, mismatch)
+            return End(grpc.StatusCode.FAILED_PRECONDITION, mismatch)
         if attach.boot_id and attach.boot_id != self._spec.boot_id:
-            return _End(grpc.StatusCode.FAILED_PRECONDITION, "the server has been restarted since the session began")
+            return End(grpc.StatusCode.FAILED_PRECONDITION, "the server has been restarted since the session began")
         if attach.epoch <= self._epoch:
-            return _End(
+            return End(
                 grpc.StatusCode.FAILED_PRECONDITION, f"epoch {attach.epoch} is not newer than epoch {self._epoch}"
             )
         return attach

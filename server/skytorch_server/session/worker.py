@@ -16,6 +16,7 @@ from skytorch_server.logs import set_up_logging
 from skytorch_wire import sessions_pb2_grpc
 
 from . import executor as native_executor
+from .local_stream import LocalStreams
 from .replies import Replies
 from .spec import Started
 from .stream import Stream
@@ -59,8 +60,10 @@ async def _serve(spec: SessionSpec, front: Connection) -> None:
     sessions_pb2_grpc.add_WorkerServicer_to_server(WorkerService(executor), server)
     server.add_insecure_port(f"unix:{spec.socket}")
     await server.start()
+    local = await LocalStreams.listen(spec, stream, replies.stream)
     front.send_bytes(Started().to_bytes())
     asked = await _told_to_end(front)
+    local.close()
     await server.stop(None)
     if not asked:
         # The front is gone and can't clean up after us any more.

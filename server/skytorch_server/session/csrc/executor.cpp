@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 #include <c10/core/InferenceMode.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -24,12 +25,12 @@ constexpr uint64_t kSlowRecord = 1'000'000, kAcknowledgeSlow = 5'000'000, kAckno
 enum RequestField : uint32_t { kRequestAttach = 1, kFirstSequence = 2, kRepliesReceived = 3, kRequestEpoch = 4, kRecords = 5 };
 enum ResponseField : uint32_t { kExecuted = 2, kBusy = 3, kReplies = 5 };
 
+}  // namespace
+
 uint64_t now() {
   return static_cast<uint64_t>(
       std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count());
 }
-
-}  // namespace
 
 Executor::Executor(size_t chunk_bytes) : interpreter_(chunk_bytes), event_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
 
@@ -40,10 +41,14 @@ Executor::~Executor() {
 
 void Executor::submit(PyObject* message, int route) {
   Py_INCREF(message);
+  enqueue({message, route, {}});
+}
+
+void Executor::enqueue(Submission submission) {
   std::lock_guard lock(mutex_);
   if (!thread_.joinable() && !closing_) thread_ = std::thread([this] { run(); });
-  queue_.push_back({message, route});
-  pending_bytes_ += static_cast<uint64_t>(PyBytes_GET_SIZE(message));
+  pending_bytes_ += submission.bytes().size();
+  queue_.push_back(std::move(submission));
   work_.notify_one();
 }
 
@@ -77,12 +82,14 @@ void Executor::close() {
     closing_ = true;
     work_.notify_all();
     room_.notify_all();
+    space_.notify_all();
   }
-  if (!thread_.joinable()) return;
+  if (int socket = socket_.load(); socket >= 0) ::shutdown(socket, SHUT_RDWR);
   Py_BEGIN_ALLOW_THREADS
-  thread_.join();
+  if (receiver_.joinable()) receiver_.join();
+  if (thread_.joinable()) thread_.join();
   Py_END_ALLOW_THREADS
-  for (const auto& submission : queue_) Py_DECREF(submission.message);
+  for (const auto& submission : queue_) Py_XDECREF(submission.message);
   queue_.clear();
 }
 
@@ -114,19 +121,21 @@ void Executor::run() {
       work_.wait(lock, something);
     }
     if (closing_) return;
-    Submission submission = queue_.front();
+    Submission submission = std::move(queue_.front());
     queue_.pop_front();
     lock.unlock();
-    execute(submission);
+    if (submission.end) end_socket(submission.text);
+    else if (submission.message || !malformed_) execute(submission);
     lock.lock();
-    pending_bytes_ -= static_cast<uint64_t>(PyBytes_GET_SIZE(submission.message));
-    finished_.push_back(submission.message);
+    pending_bytes_ -= submission.bytes().size();
+    if (submission.message) finished_.push_back(submission.message);
+    space_.notify_one();
   }
 }
 
 void Executor::execute(const Submission& submission) {
   route_ = submission.route;
-  Reader message(PyBytes_AS_STRING(submission.message), static_cast<size_t>(PyBytes_GET_SIZE(submission.message)));
+  Reader message(submission.bytes().data(), submission.bytes().size());
   bytes_received_.fetch_add(message.left(), std::memory_order_relaxed);
   frame_started_ = now();
   try {
@@ -136,13 +145,16 @@ void Executor::execute(const Submission& submission) {
       execute_records(message, 0);
       interpreter_.flush(*this);
     }
-    put({route_, Outgoing::kDone, {}, nullptr});
+    if (submission.message) put({route_, Outgoing::kDone, {}, nullptr});
+    return;
   } catch (const Malformed& error) {
-    put({route_, Outgoing::kMalformed, error.what(), nullptr});
+    malformed_ = error.what();
   } catch (...) {
     // Not an op's own failure (those are replies), so what the session holds can no longer be vouched for.
-    put({route_, Outgoing::kMalformed, "the server could not go on: " + current_failure().message, nullptr});
+    malformed_ = "the server could not go on: " + current_failure().message;
   }
+  if (!submission.message) return static_cast<void>(::shutdown(socket_.load(), SHUT_RD));  // what follows isn't wanted
+  put({route_, Outgoing::kMalformed, *std::exchange(malformed_, {}), nullptr});
 }
 
 void Executor::execute_frame(Reader message) {
@@ -207,6 +219,7 @@ void Executor::bulk(const Writer& head, const void* data, size_t size) {
     wire::envelope_bytes_header(prefix, kReplies, head.size() + size);
   }
   prefix.raw(head.bytes().data(), head.size());
+  if (route_ == 0 && socket_.load() >= 0) return send({prefix.bytes(), {static_cast<const char*>(data), size}});
   {
     // The client reads slower than we make: wait, so that memory stays bounded.
     uint64_t began = now();
@@ -227,6 +240,7 @@ void Executor::bulk(const Writer& head, const void* data, size_t size) {
 }
 
 void Executor::put(Item item) {
+  if (item.route == 0 && item.kind == Outgoing::kMessage && socket_.load() >= 0) return send({item.text});
   uint64_t size = item.bytes ? static_cast<uint64_t>(PyBytes_GET_SIZE(item.bytes)) : item.text.size();
   bytes_sent_.fetch_add(size, std::memory_order_relaxed);
   {

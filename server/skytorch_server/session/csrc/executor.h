@@ -6,12 +6,16 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
 #include "interpreter.h"
 
 namespace skytorch {
+
+// Nanoseconds on the clock that durations are measured by.
+uint64_t now();
 
 // What an entry of the outbox is.
 enum class Outgoing : int { kMessage = 0, kDone = 1, kMalformed = 2 };
@@ -28,6 +32,10 @@ class Executor final : ReplyPort {
   int descriptor() const { return event_; }
   void close();  // releases the GIL while the thread ends
 
+  // The stream's messages come from a Unix socket from now on, and its replies go there. That is one submission for the
+  // stream's route: done when the socket has ended and all that came by it is executed. The socket stays open till then.
+  void attach(int socket);
+
   uint64_t pending_bytes();
   uint64_t outbox_bytes();
   void cancel(uint64_t first, uint64_t last) { interpreter_.cancel(first, last); }
@@ -39,8 +47,11 @@ class Executor final : ReplyPort {
 
  private:
   struct Submission {
-    PyObject* message;
+    PyObject* message;  // null: `text`, from the local socket
     int route;
+    std::string text;
+    bool end = false;  // of the local socket; `text` says why, unless the client ended it
+    std::string_view bytes() const { return message ? std::string_view(PyBytes_AS_STRING(message), static_cast<size_t>(PyBytes_GET_SIZE(message))) : text; }
   };
   struct Item {
     int route;
@@ -49,6 +60,10 @@ class Executor final : ReplyPort {
     PyObject* bytes;  // owned; instead of `text` where it isn't null
   };
 
+  void enqueue(Submission submission);
+  void receive(int socket);
+  void send(std::initializer_list<std::string_view> parts);
+  void end_socket(const std::string& refusal);
   void run();
   void execute(const Submission& submission);
   void execute_frame(wire::Reader message);
@@ -65,15 +80,19 @@ class Executor final : ReplyPort {
   std::thread thread_;
 
   std::mutex mutex_;
-  std::condition_variable work_, room_;
+  std::condition_variable work_, room_, space_;
   std::deque<Submission> queue_;
   std::deque<Item> outbox_;
   std::vector<PyObject*> finished_;  // messages to be released by whoever holds the GIL next
   uint64_t pending_bytes_ = 0, outbox_bytes_ = 0;
   bool closing_ = false;
 
+  std::atomic<int> socket_{-1};
+  std::thread receiver_;
+
   // The thread's own.
   int route_ = 0;
+  std::optional<std::string> malformed_;  // what came by the socket
   uint64_t acknowledged_ = 0;
   uint64_t frame_started_ = 0, waited_ = 0, acknowledged_at_ = 0;
   std::atomic<uint64_t> executed_{0}, busy_{0}, bytes_received_{0}, bytes_sent_{0};

@@ -1,0 +1,41 @@
+// The stream over a Unix socket, where the server is on this machine: the same messages as over gRPC, without its threads
+// and without Python between the sink and the socket.
+#include <skytorch_wire/socket.h>
+
+#include "sink.h"
+
+namespace skytorch {
+
+namespace {
+
+constexpr double kIdle = 1.0;  // s between looks at whether the session is over
+
+}  // namespace
+
+void Sink::send_to(int socket) {
+  WithoutGil without;
+  bool open = true;
+  while (open && !stopped()) {
+    auto frame = next_frame(kIdle);
+    if (!frame) continue;
+    if (!frame->bytes) {
+      open = wire::send_message(socket, {frame->head().bytes(), frame->records});
+      continue;
+    }
+    open = wire::send_message(socket, {{PyBytes_AS_STRING(frame->bytes), frame->size()}});
+    WithGil with;
+    Py_DECREF(frame->bytes);
+  }
+}
+
+std::string Sink::receive_from(int socket) {
+  WithoutGil without;
+  std::string message;
+  while (wire::receive_message(socket, message)) {
+    std::string_view ended = feed(message.data(), message.size());
+    if (!ended.empty()) return std::string(ended);
+  }
+  return {};
+}
+
+}  // namespace skytorch

@@ -1,0 +1,114 @@
+"""StreamOperations for a client on this machine: its messages over a plain Unix socket.
+
+gRPC from Python costs two processes of one machine some 200 µs for an answer of a few bytes, most of it in threads that
+wake each other. Here the executor reads and writes the socket itself; what is said at the beginning and the end is the
+same, and is checked by the same code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self
+
+import grpc
+
+from skytorch_server.limits import MAX_MESSAGE_BYTES
+from skytorch_wire import service_pb2
+
+from .replies import MalformedError
+from .stream import TAKEN_OVER, End
+
+if TYPE_CHECKING:
+    from .replies import Route
+    from .spec import SessionSpec
+    from .stream import Stream
+
+_BACKLOG = 8
+_ATTACH_SECONDS = 10.0
+_FAREWELL_SECONDS = 2.0
+
+
+class LocalStreams:
+    """Listens on the session's local socket until closed."""
+
+    def __init__(self, listener: socket.socket, stream: Stream, route: Route) -> None:
+        self._listener = listener
+        self._stream = stream
+        self._route = route
+        self._serving: set[asyncio.Task[None]] = set()
+        self._accepting = asyncio.create_task(self._accept())
+
+    @classmethod
+    async def listen(cls, spec: SessionSpec, stream: Stream, route: Route) -> Self:
+        """Listens; the session's folder, which is ours alone, guards the socket."""
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.setblocking(False)
+        listener.bind(str(spec.local_socket))
+        listener.listen(_BACKLOG)
+        return cls(listener, stream, route)
+
+    def close(self) -> None:
+        """Takes no more connections; those that are open end with the process."""
+        self._accepting.cancel()
+        self._listener.close()
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            connection, _ = await loop.sock_accept(self._listener)
+            task = asyncio.create_task(self._serve(connection))
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
+
+    async def _serve(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        with connection, suppress(OSError, TimeoutError):
+            first = await asyncio.wait_for(_receive(connection), _ATTACH_SECONDS)
+            end = await self._stream.attach(first, lambda taken_over: self._operations(connection, taken_over))
+            ended = service_pb2.Ended(code=end.code.value[0], message=end.message) if end else service_pb2.Ended()
+            connection.setblocking(False)
+            farewell = _send(connection, service_pb2.StreamResponse(ended=ended).SerializeToString())
+            await asyncio.wait_for(farewell, _FAREWELL_SECONDS)
+
+    async def _operations(self, connection: socket.socket, taken_over: asyncio.Future[None]) -> End | None:
+        await _send(connection, await self._stream.reopened())
+        connection.setblocking(True)
+        self._route.attach(connection.fileno())
+        executed = asyncio.create_task(self._route.next())
+        ends: list[asyncio.Future[Any]] = [executed, taken_over]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if not executed.done():
+            # Nothing more is taken, and what was taken is executed; a client that doesn't read is left behind.
+            connection.shutdown(socket.SHUT_RD)
+            await asyncio.wait([executed], timeout=_FAREWELL_SECONDS)
+            if not executed.done():
+                connection.shutdown(socket.SHUT_RDWR)
+        try:
+            await executed
+        except MalformedError as error:
+            return End(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        return TAKEN_OVER if taken_over.done() else None
+
+
+async def _receive(connection: socket.socket) -> bytes:
+    """One message; empty when the other end is gone, or says that it is longer than any may be."""
+    head = await _exactly(connection, 4)
+    size = int.from_bytes(head, "little")
+    return await _exactly(connection, size) if size <= MAX_MESSAGE_BYTES else b""
+
+
+async def _exactly(connection: socket.socket, size: int) -> bytes:
+    loop = asyncio.get_running_loop()
+    data = bytearray()
+    while len(data) < size:
+        part = await loop.sock_recv(connection, size - len(data))
+        if not part:
+            return b""
+        data += part
+    return bytes(data)
+
+
+async def _send(connection: socket.socket, message: bytes) -> None:
+    await asyncio.get_running_loop().sock_sendall(connection, len(message).to_bytes(4, "little") + message)
