@@ -8,7 +8,7 @@ import torch
 
 from skytorch_wire import native
 
-from . import addresses, autograd, errors, module, printing, saving, settings, sparse
+from . import addresses, autograd, errors, module, printing, saving, settings, sparse, together
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,6 +105,7 @@ def _register() -> ModuleType:
     addresses.keep_off()
     saving.save_without_index()
     saving.open_safetensors()
+    together.read_together(core)
     return core
 
 

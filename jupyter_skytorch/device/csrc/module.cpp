@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "generator.h"
+#include "together.h"
 
 namespace skytorch {
 
@@ -187,6 +188,27 @@ PyObject* synchronize_(PyObject*, PyObject* args) {
   });
 }
 
+// Takes tensors by where they are (Tensor._cdata): PyTorch's headers for more would double the time to compile.
+PyObject* read_ahead_(PyObject*, PyObject* addresses) {
+  return guarded([&]() -> PyObject* {
+    std::vector<at::Tensor> tensors;
+    PyObject* items = PySequence_Fast(addresses, "read_ahead takes a sequence");
+    for (Py_ssize_t i = 0; items && i < PySequence_Fast_GET_SIZE(items); ++i) {
+      auto* impl = static_cast<c10::TensorImpl*>(PyLong_AsVoidPtr(PySequence_Fast_GET_ITEM(items, i)));
+      if (impl) tensors.emplace_back(c10::intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>::reclaim_copy(impl));
+    }
+    Py_XDECREF(items);
+    if (PyErr_Occurred()) return nullptr;
+    read_ahead(tensors);
+    Py_RETURN_NONE;
+  });
+}
+
+PyObject* end_read_ahead_(PyObject*, PyObject*) {
+  end_read_ahead();
+  Py_RETURN_NONE;
+}
+
 PyObject* device_count_(PyObject*, PyObject*) { return PyLong_FromLong(device_count()); }
 PyObject* get_device(PyObject*, PyObject*) { return PyLong_FromLong(current_device()); }
 
@@ -303,6 +325,8 @@ PyMethodDef methods[] = {
     {"set_state", set_state, METH_VARARGS, "set_state(index, state): give it such a state."},
     {"set_device", set_device, METH_VARARGS, "set_device(index): make it this thread's current device."},
     {"choose_device", choose_device_, METH_VARARGS, "choose_device(index): make it current for threads that chose none."},
+    {"read_ahead", read_ahead_, METH_O, "read_ahead(addresses): read tensors (their _cdata) together, for this thread's coming reads."},
+    {"end_read_ahead", end_read_ahead_, METH_NOARGS, "end_read_ahead(): forget what was read ahead."},
     {"in_forked_child", in_fork, METH_NOARGS, "in_forked_child() -> whether this process was forked off one with sky devices."},
     {"register_whole", whole, METH_O, "register_whole(names): send these aten ops as they are, not taken apart."},
     {"borrow_kernels", borrow, METH_VARARGS, "borrow_kernels(names, from, to): give aten ops the kernels that they have for another key."},

@@ -189,6 +189,11 @@ void Sink::wait(Answer& answer, uint64_t sequence) {
   if (!answer.done) raise_stopped();
 }
 
+void Sink::forget(uint64_t sequence) {
+  std::lock_guard lock(reply_mutex_);
+  awaited_.erase(sequence);
+}
+
 void Sink::raise_pending() {
   std::optional<RemoteError> error;
   {

@@ -98,10 +98,13 @@ class Sink {
   }
   // Waits for the answer to a committed record and raises what went wrong. Throws KeyboardInterrupt on a signal.
   void wait(Answer& answer, uint64_t sequence);
+  // An answer that nobody waits for any more.
+  void forget(uint64_t sequence);
   void write_bulk(uint64_t storage, uint64_t offset, const char* data, size_t size);
   // Adds one record that Python wrote; dropped when the session is over. Never waits.
   void append(std::string_view record);
   bool stopped() const { return stop_.load(std::memory_order_relaxed); }
+  uint64_t ops() const { return ops_.load(std::memory_order_relaxed); }
   void count_op() { ops_.fetch_add(1, std::memory_order_relaxed); }
   // Like Entry, for frees, which come from destructors: never throws, never waits.
   void free_storage(uint64_t id) noexcept;

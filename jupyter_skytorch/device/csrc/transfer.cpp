@@ -8,6 +8,7 @@
 
 #include "encoder.h"
 #include "factories.h"
+#include "together.h"
 
 namespace skytorch {
 
@@ -27,6 +28,7 @@ void upload(const at::Tensor& source, const at::Tensor& target) {
   Handle& handle = handle_of(target);
   Sink& sink = *handle.sink;
   sink.admit();
+  forget_read_ahead(target);
   if (!handle.announced) {
     Encoder encoder(sink);
     encoder.entry().begin(wire::Record::kAllocate);
@@ -56,6 +58,7 @@ void prefer_huge_pages(void* data, size_t bytes) {
 // Reads the elements of a sky tensor into a contiguous CPU tensor of the same shape and dtype.
 void download(const at::Tensor& source, const at::Tensor& target) {
   if (!source.numel()) return;
+  if (was_read_ahead(source, target)) return;
   prefer_huge_pages(target.mutable_data_ptr(), target.nbytes());
   Sink& sink = *handle_of(source).sink;
   sink.admit();
