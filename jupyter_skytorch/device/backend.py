@@ -8,7 +8,18 @@ import torch
 
 from skytorch_wire import native
 
-from . import addresses, autograd, errors, module, printing, saving, settings, sparse, together
+from . import (
+    addresses,
+    autograd,
+    compile,  # noqa: A004  (as torch's)
+    errors,
+    module,
+    printing,
+    saving,
+    settings,
+    sparse,
+    together,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,6 +117,7 @@ def _register() -> ModuleType:
     saving.save_without_index()
     saving.open_safetensors()
     together.read_together(core)
+    compile.register(core)
     return core
 
 

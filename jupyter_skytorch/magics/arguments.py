@@ -15,4 +15,7 @@ def cell_parser() -> Parser:
         "name", nargs="?", metavar="NAME", completer=compute_names, explain="a Compute; otherwise the current one"
     )
     parser.argument("--as-cuda", action="store_true", explain='run code that says "cuda" on sky, in this cell alone')
+    parser.argument(
+        "--compile", action="store_true", explain="call modules on sky through torch.compile, in this cell alone"
+    )
     return parser

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core.error import UsageError
@@ -17,6 +17,7 @@ from jupyter_skytorch.display.ledger import Ledger, Outcome, SyncLine
 from jupyter_skytorch.display.text import tell
 
 from .advice import Asked, noticing_cuda
+from .compiling import compiled_modules
 from .cuda import as_cuda
 from .errors import one_line
 from .factories import sky_by_default
@@ -26,6 +27,7 @@ from .source import CellSource
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from types import CodeType
 
     from IPython.core.interactiveshell import InteractiveShell
@@ -45,7 +47,7 @@ def run(magics: SkyMagics, options: argparse.Namespace, body: str) -> None:
     __tracebackhide__ = True
     with one_line():
         compute = _compute(magics, options.name)
-    _Run(magics, compute, body, as_cuda=options.as_cuda).run()
+    _Run(magics, compute, body, options).run()
 
 
 def _compute(magics: SkyMagics, name: str | None) -> Compute:
@@ -69,9 +71,9 @@ def _first(magics: SkyMagics, target: str) -> Compute:
 class _Run:
     """One run of one cell."""
 
-    def __init__(self, magics: SkyMagics, compute: Compute, body: str, *, as_cuda: bool) -> None:
+    def __init__(self, magics: SkyMagics, compute: Compute, body: str, options: argparse.Namespace) -> None:
         self._magics = magics
-        self._as_cuda = as_cuda
+        self._options = options
         self._asked = Asked()
         self._compute = compute
         self._session = compute.session
@@ -112,7 +114,7 @@ class _Run:
         namespace[MARK] = device.mark
         device.mark[0], device.mark[1] = 0, self._source.number
         try:
-            with sky_by_default(self._compute.device()), self._cuda(namespace):
+            with sky_by_default(self._compute.device()), self._cuda(namespace), self._compiling():
                 for code in codes:
                     exec(code, namespace)  # noqa: S102 (a cell is code to execute)
         finally:
@@ -123,12 +125,15 @@ class _Run:
 
     @contextmanager
     def _cuda(self, namespace: dict[str, Any]) -> Iterator[None]:
-        if self._as_cuda:
+        if self._options.as_cuda:
             with as_cuda(self._compute):
                 yield
         else:
             with noticing_cuda(namespace) as self._asked:
                 yield
+
+    def _compiling(self) -> AbstractContextManager[None]:
+        return compiled_modules() if self._options.compile else nullcontext()
 
     def _settle(self) -> None:
         """Wait for all that was issued, and raise what went wrong there."""

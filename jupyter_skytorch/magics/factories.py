@@ -25,8 +25,9 @@ __all__ = ["sky_by_default"]
 Factory = Any
 
 _HOMES: tuple[ModuleType, ...] = (torch, torch.fft, torch.nested)
-# What these make for themselves they use on the CPU: a sampler's indices, an optimizer's step counters.
-_KEEP_THEIR_OWN = ("torch.utils.data", "torch.optim")
+# What these make for themselves they use on the CPU: a sampler's indices, an optimizer's step counters, a compiler's
+# examples.
+_KEEP_THEIR_OWN = ("torch.utils.data", "torch.optim", "torch._", "torch.fx")
 # These take data, which may be tensors already; a tensor stays where it is.
 _TAKE_DATA = {
     "tensor",
@@ -76,6 +77,8 @@ def _restore() -> None:
         setattr(home, name, factory)
 
 
+# One for each device and factory: what torch.compile has made of a cell is as good in the next one.
+@functools.cache
 def _on(device: torch.device, factory: Factory) -> Factory:
     takes_data = factory.__name__ in _TAKE_DATA
     position = _DEVICE_POSITION.get(factory.__name__, sys.maxsize)
@@ -88,8 +91,12 @@ def _on(device: torch.device, factory: Factory) -> Factory:
             and len(args) <= position
             and not (options and _bound_to_cpu(options))
             and not (takes_data and _holds_tensors((*args, *options.values())))
-            # A frame's globals cost 0.1 µs, and the list of callers that want the CPU is short.
-            and not sys._getframe(1).f_globals.get("__name__", "").startswith(_KEEP_THEIR_OWN)  # noqa: SLF001
+            # A frame's globals cost 0.1 µs, and the list of callers that want the CPU is short. What is compiled is the
+            # user's, and has no frame.
+            and (
+                torch.compiler.is_compiling()
+                or not sys._getframe(1).f_globals.get("__name__", "").startswith(_KEEP_THEIR_OWN)  # noqa: SLF001
+            )
         ):
             options["device"] = device
         return factory(*args, **options)

@@ -50,6 +50,9 @@ class Record(IntEnum):
     ENSURE = 16
     SETTING = 17
     MEMORY = 18
+    DEFINE_GRAPH = 25
+    RUN_GRAPH = 26
+    FREE_GRAPH = 27
 
 
 class Value(IntEnum):
@@ -74,6 +77,9 @@ class Value(IntEnum):
     SCALAR_LIST = 16
     COMPLEX = 17
     GENERATOR = 18
+    GRAPH_TENSOR = 24
+    GRAPH_NUMBER = 25
+    GRAPH_INT_LIST = 26
 
 
 class Memory(IntEnum):
@@ -338,6 +344,8 @@ class Reader:
             Value.HOST_TENSOR: lambda: ("host", self.layout(), bool(self.byte()), self.raw()),
             Value.STRING: self.text,
             Value.GENERATOR: lambda: ("generator", self.varint(), self.varint()),
+            Value.GRAPH_TENSOR: lambda: ("tensor", self.varint()),
+            Value.GRAPH_NUMBER: lambda: ("number", self.varint()),
         }
         if tag in read:
             return read[tag]()
@@ -396,6 +404,9 @@ def read_records(data: bytes) -> Iterator[tuple[Record, list[Any]]]:
         Record.FREE_GENERATOR: lambda: [number()],
         Record.SETTING: lambda: [text(), [reader.value() for _ in range(number())]],
         Record.MEMORY: lambda: [number(), reader._enum(Memory)],  # noqa: SLF001
+        Record.DEFINE_GRAPH: lambda: [number(), reader.raw()],
+        Record.RUN_GRAPH: lambda: _op(reader),
+        Record.FREE_GRAPH: lambda: [number()],
     }
     while not reader.done():
         kind = reader._enum(Record)  # noqa: SLF001

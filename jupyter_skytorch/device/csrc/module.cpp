@@ -5,6 +5,8 @@
 #include <ATen/core/Tensor.h>
 
 #include "generator.h"
+#include "graph.h"
+#include "guarded.h"
 #include "together.h"
 
 namespace skytorch {
@@ -14,20 +16,8 @@ void register_guard();
 void register_hooks();
 void register_whole(const std::vector<std::string>& names);
 void borrow_kernels(const std::vector<std::string>& names, const std::string& from, const std::string& to);
-// In python_errors.cpp: sets the Python error of the exception being handled.
-void translate_exception();
 
 namespace {
-
-template <typename Function>
-PyObject* guarded(Function function) {
-  try {
-    return function();
-  } catch (...) {
-    translate_exception();
-    return nullptr;
-  }
-}
 
 struct SinkObject {
   PyObject_HEAD
@@ -315,6 +305,12 @@ PyObject* mark_view(PyObject*, PyObject*) {
   return PyMemoryView_FromBuffer(&view);
 }
 
+PyObject* slot_of(PyObject*, PyObject* index) {
+  long number = PyLong_AsLong(index);
+  if (number == -1 && PyErr_Occurred()) return nullptr;
+  return guarded([&] { return PyLong_FromLong(remote_device(static_cast<c10::DeviceIndex>(number)).slot); });
+}
+
 PyMethodDef methods[] = {
     {"synchronize", synchronize_, METH_VARARGS, "synchronize(index): wait for everything issued to a device, -1 the current one."},
     {"device_count", device_count_, METH_NOARGS, "device_count() -> how many sky devices there have been; 0 when no session lives."},
@@ -331,6 +327,8 @@ PyMethodDef methods[] = {
     {"register_whole", whole, METH_O, "register_whole(names): send these aten ops as they are, not taken apart."},
     {"borrow_kernels", borrow, METH_VARARGS, "borrow_kernels(names, from, to): give aten ops the kernels that they have for another key."},
     {"set_exception_factory", exceptions, METH_O, "set_exception_factory(f): f makes the exceptions that are raised here."},
+    {"op_number", op_number, METH_O, "op_number(name) -> the number of an op in a graph's definition."},
+    {"device_slot", slot_of, METH_O, "device_slot(index) -> the number of a device on the wire."},
     {"mark", mark_view, METH_NOARGS, "mark() -> a memoryview of [line, cell], to be written before each statement."},
     {nullptr, nullptr, 0, nullptr}};
 PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_native", "The core of the sky device.", -1, methods, nullptr, nullptr, nullptr, nullptr};
@@ -346,6 +344,12 @@ PyMODINIT_FUNC PyInit__native() {
   PyObject* type = PyType_FromSpec(&sink_spec);
   if (!type || PyModule_AddObject(module, "Sink", type) < 0) {
     Py_XDECREF(type);
+    Py_DECREF(module);
+    return nullptr;
+  }
+  PyObject* graph = make_graph_type();
+  if (!graph || PyModule_AddObject(module, "Graph", graph) < 0) {
+    Py_XDECREF(graph);
     Py_DECREF(module);
     return nullptr;
   }

@@ -30,6 +30,9 @@ enum class Record : uint8_t {
   kEnsure = 16,       // as kAllocate, unless the storage exists
   kSetting = 17,      // name, count, values: what the setter of a torch setting was called with
   kMemory = 18,       // slot, what is asked of the device's memory
+  kDefineGraph = 25,  // graph, a definition as data (docs/protocol.md)
+  kRunGraph = 26,     // as kOp, with a graph for the op: its tensors, then its numbers
+  kFreeGraph = 27,    // graph
 };
 
 enum class Value : uint8_t {
@@ -52,6 +55,10 @@ enum class Value : uint8_t {
   kScalarList = 16,  // count, values
   kComplex = 17,     // 16 bytes
   kGenerator = 18,   // generator, slot; 0 is the device's default
+  // In a graph's definition only:
+  kGraphTensor = 24,   // an input of the graph, or what one of its ops returned before
+  kGraphNumber = 25,   // a number that is given at each run
+  kGraphIntList = 26,  // count, values (kInt, kGraphNumber)
 };
 
 // What kMemory asks. Those that are replied are replied as kValues, integers.
@@ -61,6 +68,12 @@ enum class Memory : uint8_t {
   kResetPeak = 2,
   kResetAccumulated = 3,
   kEmptyCache = 4,
+};
+
+// How a graph is run, the first byte of its definition.
+enum class Runner : uint8_t {
+  kLoop = 0,      // op by op
+  kInductor = 1,  // by torch's compiler, where and as soon as it can be
 };
 
 enum class Output : uint8_t {
@@ -96,6 +109,9 @@ constexpr uint64_t kMaxTextBytes = 1u << 16;
 constexpr uint64_t kMaxOpIndex = 1u << 14;
 constexpr uint64_t kMaxHostTensorBytes = 1u << 20;
 constexpr uint64_t kMaxSettingValues = 8;
+constexpr uint64_t kMaxGraphs = 1u << 12;
+constexpr uint64_t kMaxGraphBytes = 4u << 20;
+constexpr uint64_t kMaxGraphValues = 1u << 16;
 constexpr uint64_t kMaxGeneratorStateBytes = 1u << 16;
 constexpr uint8_t kMaxDtype = 63;
 

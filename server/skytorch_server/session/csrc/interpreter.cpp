@@ -86,6 +86,9 @@ void Interpreter::step(Reader& in, uint64_t sequence, ReplyPort& port) {
     case Record::kFreeGenerator: generators_.erase(in.varint()); break;
     case Record::kSetting: setting(in); break;
     case Record::kMemory: memory(in); break;
+    case Record::kDefineGraph: graphs_.define(in); break;
+    case Record::kRunGraph: execute(in, graphs_.at(in.varint()), false); break;
+    case Record::kFreeGraph: graphs_.erase(in.varint()); break;
     default: throw Malformed("a record of an unknown kind");
   }
   counters_.storages.store(store_.size(), std::memory_order_relaxed);
@@ -118,7 +121,10 @@ void Interpreter::define_op(Reader& in) {
 
 void Interpreter::op(Reader& in, bool ask) {
   uint64_t index = in.varint();
-  Operator& op = index ? operators_.at(index) : operators_.find(in.text(wire::kMaxNameBytes));
+  execute(in, index ? operators_.at(index) : operators_.find(in.text(wire::kMaxNameBytes)), ask);
+}
+
+void Interpreter::execute(Reader& in, Operator& op, bool ask) {
   current_ = &op;
   stack_.clear();
   touched_.clear();
@@ -194,7 +200,8 @@ void Interpreter::op(Reader& in, bool ask) {
 }
 
 void Interpreter::call(Operator& op, bool ask) {
-  if (!op.handle) C10_THROW_ERROR(NotImplementedError, op.refusal);
+  if (!op.refusal.empty()) C10_THROW_ERROR(NotImplementedError, op.refusal);
+  if (op.graph) return op.graph->run(stack_, current_);
   op.handle->callBoxed(&stack_);
   for (const auto& item : touched_.items)
     if (item.access == Access::kOverwrite) write_conjugates(item.home ? item.entry->home : item.output, item.conjugate);

@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "failure.h"
+#include "graphs.h"
 #include "operators.h"
 #include "store.h"
 #include "values.h"
@@ -44,6 +45,7 @@ class Interpreter {
  private:
   void define_op(wire::Reader& in);
   void op(wire::Reader& in, bool ask);
+  void execute(wire::Reader& in, Operator& op, bool ask);
   void bind(wire::Reader& in, const c10::IValue* result, bool ask);
   void bind_tensor(uint64_t id, const wire::Layout* layout, const at::Tensor& result);
   at::Tensor own_tensor(const wire::Layout* layout, const at::Tensor& result);
@@ -71,6 +73,7 @@ class Interpreter {
   Generators generators_;
   Operators operators_;
   Values values_{store_, devices_, generators_};
+  Graphs graphs_{operators_, values_};
 
   uint64_t sequence_ = 0;
   uint64_t origin_ = 0;  // names the current record where it fails

@@ -12,11 +12,6 @@ namespace {
 using wire::Malformed;
 using wire::Value;
 
-template <typename... Values>
-constexpr uint32_t mask(Values... values) {
-  return ((1u << static_cast<uint8_t>(values)) | ...);
-}
-
 constexpr uint32_t kTensor = mask(Value::kTensorHome, Value::kTensorView, Value::kTensorNew, Value::kHostTensor);
 constexpr uint32_t kScalar = mask(Value::kFalse, Value::kTrue, Value::kInt, Value::kDouble, Value::kComplex);
 
@@ -97,7 +92,7 @@ Operator& Operators::find(std::string_view name) {
   if (!handle) throw Malformed("op " + std::string(name) + " is unknown to torch here");
   if (forbidden(name) || handle->hasTag(at::Tag::inplace_view))
     throw Malformed("op " + std::string(name) + " is not allowed over the wire");
-  auto op = std::make_unique<Operator>(Operator{std::string(name), *handle, {}, {}});
+  auto op = std::make_unique<Operator>(Operator{std::string(name), *handle, {}, {}, {}});
   const auto& schema = handle->schema();
   for (size_t i = 0; i < schema.arguments().size(); ++i) {
     const auto& argument = schema.arguments()[i];
@@ -123,7 +118,7 @@ void Operators::define(uint64_t index, std::string_view name, uint64_t schema_ha
   } catch (const Malformed& error) {
     refusal = error.what();
   }
-  refused_.push_back(std::make_unique<Operator>(Operator{std::string(name), {}, std::move(refusal), {}}));
+  refused_.push_back(std::make_unique<Operator>(Operator{std::string(name), {}, std::move(refusal), {}, {}}));
   by_index_[index] = refused_.back().get();
 }
 

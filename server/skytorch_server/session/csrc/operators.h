@@ -12,8 +12,16 @@
 
 namespace skytorch {
 
+class Graph;
+
 // What an op does with one tensor argument.
 enum class Access : uint8_t { kRead, kUpdate, kOverwrite };
+
+// A bit for each of some wire::Values.
+template <typename... Values>
+constexpr uint32_t mask(Values... values) {
+  return ((1u << static_cast<uint8_t>(values)) | ...);
+}
 
 struct Operator {
   std::string name;
@@ -24,6 +32,7 @@ struct Operator {
     uint32_t accepts;  // a bit for each wire::Value that the schema's type allows
   };
   std::vector<Argument> arguments;
+  std::shared_ptr<Graph> graph;  // that it stands for, instead of one of torch's
 };
 
 class Operators {

@@ -223,31 +223,59 @@ IValue Values::value(Reader& in, Value tag, Access access, Touched& touched) {
   }
 }
 
+namespace {
+
+// A float argument may be written as 1.
+void make_real(IValue& value, const Operator::Argument& argument) {
+  if (value.isInt() && argument.accepts >> static_cast<uint8_t>(Value::kDouble) & 1 &&
+      !(argument.accepts >> static_cast<uint8_t>(Value::kComplex) & 1))
+    value = static_cast<double>(value.toInt());
+}
+
+}  // namespace
+
+void Values::check(const Operator& op, size_t i, Value tag) {
+  if (static_cast<uint8_t>(tag) >= 32 || !(op.arguments[i].accepts >> static_cast<uint8_t>(tag) & 1))
+    throw Malformed("argument " + std::to_string(i) + " of op " + op.name + " has the wrong type");
+}
+
+IValue Values::left_out(const Operator& op, size_t i) {
+  if (!op.handle) throw Malformed(op.name + " lacks its argument " + std::to_string(i));
+  const auto& argument = op.handle->schema().arguments()[i];
+  if (!argument.default_value()) throw Malformed("op " + op.name + " lacks its argument " + argument.name());
+  return *argument.default_value();
+}
+
+IValue Values::constant(Reader& in, Value tag, const Operator& op, size_t i) {
+  check(op, i, tag);
+  static_assert(static_cast<uint8_t>(Value::kTensorHome) == 1 && static_cast<uint8_t>(Value::kTensorNew) == 3);
+  bool tensors = tag == Value::kTensorList || tag == Value::kOptionalTensorList;
+  if (tensors || (tag >= Value::kTensorHome && tag <= Value::kTensorNew)) throw Malformed("a storage is named where there is none");
+  Touched none;
+  IValue decoded = value(in, tag, Access::kRead, none);
+  make_real(decoded, op.arguments[i]);
+  return decoded;
+}
+
 void Values::arguments(Reader& in, const Operator& op, std::vector<IValue>& stack, Touched& touched) {
   uint64_t given = in.count();
   // A refused op has no arguments that we know of: its record is read to its end, and then answered with the refusal.
-  size_t known = op.handle ? op.arguments.size() : given;
+  bool refused = !op.refusal.empty();
+  size_t known = refused ? given : op.arguments.size();
   if (given > known) throw Malformed("op " + op.name + " takes " + std::to_string(known) + " arguments, not " + std::to_string(given));
   for (uint64_t i = 0; i < given; ++i) {
     auto tag = static_cast<Value>(in.byte());
-    if (!op.handle) {
+    if (refused) {
       value(in, tag, tag == Value::kHostTensor ? Access::kRead : Access::kUpdate, touched);
       continue;
     }
     const auto& argument = op.arguments[i];
-    if (static_cast<uint8_t>(tag) >= 32 || !(argument.accepts >> static_cast<uint8_t>(tag) & 1))
-      throw Malformed("argument " + std::to_string(i) + " of op " + op.name + " has the wrong type");
+    check(op, i, tag);
     IValue decoded = value(in, tag, argument.access, touched);
-    if (decoded.isInt() && argument.accepts >> static_cast<uint8_t>(Value::kDouble) & 1 &&
-        !(argument.accepts >> static_cast<uint8_t>(Value::kComplex) & 1))
-      decoded = static_cast<double>(decoded.toInt());  // a float argument written as 1
+    make_real(decoded, argument);
     stack.push_back(std::move(decoded));
   }
-  for (size_t i = given; i < known; ++i) {
-    const auto& fallback = op.handle->schema().arguments()[i].default_value();
-    if (!fallback) throw Malformed("op " + op.name + " lacks its argument " + op.handle->schema().arguments()[i].name());
-    stack.push_back(*fallback);
-  }
+  for (size_t i = given; i < known; ++i) stack.push_back(left_out(op, i));
 }
 
 at::Tensor Values::tensor(Reader& in, Touched& touched) {

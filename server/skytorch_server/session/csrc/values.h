@@ -67,6 +67,12 @@ class Values {
   void arguments(wire::Reader& in, const Operator& op, std::vector<c10::IValue>& stack, Touched& touched);
   // One tensor, read.
   at::Tensor tensor(wire::Reader& in, Touched& touched);
+  // An argument of `op` that is none of the session's tensors.
+  c10::IValue constant(wire::Reader& in, wire::Value tag, const Operator& op, size_t i);
+  // Throws wire::Malformed when the op's schema gives the argument no default.
+  static c10::IValue left_out(const Operator& op, size_t i);
+  // Throws wire::Malformed when the op's argument can't be a value of this kind.
+  static void check(const Operator& op, size_t i, wire::Value tag);
 
  private:
   c10::IValue value(wire::Reader& in, wire::Value tag, Access access, Touched& touched);
