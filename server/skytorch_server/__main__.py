@@ -58,6 +58,7 @@ async def _serve(options: argparse.Namespace) -> None:
         idle_timeout=options.idle_timeout,
         exit_when_idle=options.exit_when_idle,
         unix_socket=options.unix_socket,
+        direct=options.direct,
     )
     loop = asyncio.get_running_loop()
     for number in _STOP_SIGNALS:
@@ -86,6 +87,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--unix-socket", type=Path, metavar="PATH", help="listen on this Unix socket only, in a folder of mode 0700"
+    )
+    parser.add_argument(
+        "--no-direct",
+        dest="direct",
+        action="store_false",
+        help="tell clients of no socket but this server's own, so that even those on this machine come through it: for "
+        "proxies and tunnels on this machine",
     )
     parser.add_argument(
         "--chunk-size",

@@ -57,6 +57,7 @@ class Server:
         idle_timeout: float = 600.0,
         exit_when_idle: float | None = None,
         unix_socket: Path | None = None,
+        direct: bool = True,
     ) -> None:
         """Prepares a server; nothing listens yet.
 
@@ -68,6 +69,7 @@ class Server:
             idle_timeout: seconds without a heartbeat after which a session ends that asks for no other lease.
             exit_when_idle: seconds without a session after which the server stops by itself.
             unix_socket: the one place to listen, instead of a port.
+            direct: whether clients are told of the sockets of their sessions' own processes.
 
         Raises:
             TokenFileError: `token_file` can't be read or understood.
@@ -80,6 +82,7 @@ class Server:
         self._idle_timeout = idle_timeout
         self._exit_when_idle = exit_when_idle
         self._unix_socket = unix_socket
+        self._direct = direct
         self._listening: asyncio.Future[Listening] = asyncio.get_running_loop().create_future()
         self._stop = asyncio.Event()
         self.boot_id = secrets.token_hex(16)
@@ -121,8 +124,9 @@ class Server:
             lease=self._idle_timeout,
             limit=self._max_sessions,
         )
+        service = SessionService(sessions, devices, chunk_bytes, direct=self._direct)
         sampler = Sampler(self._metrics_sources, SessionCensus(sessions))
-        sessions_pb2_grpc.add_SessionsServicer_to_server(SessionService(sessions, devices, chunk_bytes), grpc_server)
+        sessions_pb2_grpc.add_SessionsServicer_to_server(service, grpc_server)
         metrics_pb2_grpc.add_MetricsServicer_to_server(MetricsService(sampler, self.boot_id), grpc_server)
         grpc_server.add_generic_rpc_handlers([relay_handler(sessions)])
         healthy = await _add_health_and_reflection(grpc_server)

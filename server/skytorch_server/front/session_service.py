@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .devices import Devices
     from .session import Session
     from .sessions import Sessions
+    from .worker_process import WorkerProcess
 
 _MAX_LABELS = 32
 _MAX_TEXT = 256
@@ -31,10 +32,11 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class SessionService(sessions_pb2_grpc.SessionsServicer):
     """Checks what comes from the wire, and leaves the rest to :class:`.sessions.Sessions`."""
 
-    def __init__(self, sessions: Sessions, devices: Devices, chunk_bytes: int) -> None:
+    def __init__(self, sessions: Sessions, devices: Devices, chunk_bytes: int, *, direct: bool) -> None:
         self._sessions = sessions
         self._devices = devices
         self._chunk_bytes = chunk_bytes
+        self._direct = direct
 
     async def Create(  # noqa: N802
         self, request: sessions_pb2.CreateSessionRequest, context: Context
@@ -106,16 +108,18 @@ class SessionService(sessions_pb2_grpc.SessionsServicer):
             boot_id=self._sessions.boot_id,
             capabilities=capabilities(self._chunk_bytes),
             devices=await self._devices.get(),
-            endpoints=[
-                sessions_pb2.Endpoint(
-                    address=worker.address,
-                    nonce_path=str(worker.spec.nonce),
-                    nonce=worker.nonce,
-                    local_socket=str(worker.spec.local_socket),
-                ),
-                sessions_pb2.Endpoint(address=""),
-            ],
+            endpoints=self._endpoints(worker),
         )
+
+    def _endpoints(self, worker: WorkerProcess) -> list[sessions_pb2.Endpoint]:
+        direct = sessions_pb2.Endpoint(
+            address=worker.address,
+            nonce_path=str(worker.spec.nonce),
+            nonce=worker.nonce,
+            local_socket=str(worker.spec.local_socket),
+        )
+        relayed = sessions_pb2.Endpoint(address="")
+        return [direct, relayed] if self._direct else [relayed]
 
 
 async def _with_stats(session: Session) -> sessions_pb2.Session:
