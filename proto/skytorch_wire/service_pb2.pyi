@@ -65,18 +65,20 @@ class Attached(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., boot_id: _Optional[str] = ..., executed: _Optional[int] = ..., capabilities: _Optional[_Union[Capabilities, _Mapping]] = ..., compression: _Optional[_Union[Compression, str]] = ...) -> None: ...
 
 class StreamRequest(_message.Message):
-    __slots__ = ("attach", "first_sequence", "replies_received", "epoch", "records")
+    __slots__ = ("attach", "first_sequence", "replies_received", "epoch", "records", "compressed")
     ATTACH_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     REPLIES_RECEIVED_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
+    COMPRESSED_FIELD_NUMBER: _ClassVar[int]
     attach: Attach
     first_sequence: int
     replies_received: int
     epoch: int
     records: bytes
-    def __init__(self, attach: _Optional[_Union[Attach, _Mapping]] = ..., first_sequence: _Optional[int] = ..., replies_received: _Optional[int] = ..., epoch: _Optional[int] = ..., records: _Optional[bytes] = ...) -> None: ...
+    compressed: bytes
+    def __init__(self, attach: _Optional[_Union[Attach, _Mapping]] = ..., first_sequence: _Optional[int] = ..., replies_received: _Optional[int] = ..., epoch: _Optional[int] = ..., records: _Optional[bytes] = ..., compressed: _Optional[bytes] = ...) -> None: ...
 
 class StreamResponse(_message.Message):
     __slots__ = ("attached", "executed", "busy_nanoseconds", "epoch", "replies", "ended")

@@ -34,7 +34,7 @@ def capabilities(chunk_bytes: int) -> service_pb2.Capabilities:
         protocol_version=PROTOCOL_VERSION,
         package_version=__version__,
         torch_version=torch_version,
-        compressions=[service_pb2.COMPRESSION_NONE],
+        compressions=[service_pb2.COMPRESSION_NONE, service_pb2.COMPRESSION_ZSTD],
         max_message_bytes=MAX_MESSAGE_BYTES,
         chunk_bytes=chunk_bytes,
     )

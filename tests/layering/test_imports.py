@@ -30,7 +30,7 @@ MAY_IMPORT = {
 
 #: What a server's image installs. Nothing of Jupyter, nothing of Kubernetes.
 THIRD_PARTY = {
-    "skytorch_wire": {"google", "grpc"},
+    "skytorch_wire": {"google", "grpc", "zstandard"},
     "skytorch_server": {"google", "grpc", "grpc_health", "grpc_reflection", "psutil", "pynvml", "torch"},
 }
 
@@ -47,6 +47,7 @@ LAYERS = {
 #: Loaded in processes where torch would cost a second and 150 MiB: the Jupyter server and the server's front.
 WITHOUT_TORCH = [
     "skytorch_wire",
+    "skytorch_wire.compression",
     "skytorch_wire.native",
     "skytorch_wire.sessions_pb2_grpc",
     "skytorch_server",

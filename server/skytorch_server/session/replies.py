@@ -70,6 +70,11 @@ class Route:
         self._replies.released(len(message))
         return message
 
+    def refuse(self, reason: str) -> None:
+        """What came next could not be submitted: :meth:`next` raises after the messages that are here."""
+        self._malformed = reason
+        self._wake()
+
     async def reopen(self) -> None:
         """Makes the route ready for another call, when everything that the last one submitted is executed.
 

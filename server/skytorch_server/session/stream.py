@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 
 from skytorch_server.limits import MAX_MESSAGE_BYTES, capabilities, version_mismatch
 from skytorch_wire import service_pb2
+from skytorch_wire.compression import COMPRESSED, Inflater, InflationError
 
 from .replies import MalformedError
 
@@ -32,6 +33,8 @@ _log = logging.getLogger(__name__)
 
 # Frames wait with the client, not here, while this much is queued.
 _PENDING_BYTES = MAX_MESSAGE_BYTES
+
+_COMPRESSED = bytes([COMPRESSED])
 
 # Of serialized messages; `read` may also return EOF.
 Context = grpc.aio.ServicerContext[Any, bytes]
@@ -57,6 +60,7 @@ class Stream:
         self._replies = replies
         self._route = replies.stream
         self._epoch = 0
+        self._inflater: Inflater | None = None
         self._taken_over: asyncio.Future[None] | None = None
         self._free = asyncio.Lock()
 
@@ -80,6 +84,8 @@ class Stream:
         taken_over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._taken_over = taken_over
         async with self._free:
+            wanted = service_pb2.COMPRESSION_ZSTD in attach.capabilities.compressions
+            self._inflater = Inflater() if wanted else None
             end = await serve(taken_over)
         if end is not None:
             _log.info("session %s: stream ended: %s", self._spec.session_id, end.message)
@@ -88,7 +94,13 @@ class Stream:
     async def reopened(self) -> bytes:
         """Makes the route ready; the answer to `attach`."""
         await self._route.reopen()
-        return self._attached()
+        return self._attached(compressed=self._inflater is not None)
+
+    def inflate(self, request: bytes) -> bytes:
+        """The request that a compressed one stands for, on the stream that is attached. Raises InflationError."""
+        if self._inflater is None:
+            raise InflationError("this stream has no compression")
+        return self._inflater.inflate(request)
 
     async def _serve(self, context: Context, taken_over: asyncio.Future[None]) -> End | None:
         await context.write(await self.reopened())
@@ -112,6 +124,12 @@ class Stream:
 
     async def _read(self, context: Context) -> None:
         while (message := await context.read()) is not grpc.aio.EOF:
+            if message[:1] == _COMPRESSED:
+                try:
+                    message = self.inflate(message)
+                except InflationError as error:
+                    self._route.refuse(str(error))
+                    return
             self._route.submit(message)
             # A single message is never over the limit, so while this waits there is one whose end is yet to come.
             while self._executor.pending_bytes() > _PENDING_BYTES:
@@ -154,12 +172,12 @@ class Stream:
             )
         return attach
 
-    def _attached(self) -> bytes:
+    def _attached(self, *, compressed: bool) -> bytes:
         attached = service_pb2.Attached(
             epoch=self._epoch,
             boot_id=self._spec.boot_id,
             executed=self._executor.stats()["executed"],
             capabilities=capabilities(self._spec.chunk_bytes),
-            compression=service_pb2.COMPRESSION_NONE,
+            compression=service_pb2.COMPRESSION_ZSTD if compressed else service_pb2.COMPRESSION_NONE,
         )
         return service_pb2.StreamResponse(attached=attached, epoch=self._epoch).SerializeToString()

@@ -22,7 +22,7 @@ constexpr uint64_t kAcknowledgeEvery = 20'000'000;  // ns; a reply acknowledges 
 constexpr uint64_t kSlowRecord = 1'000'000, kAcknowledgeSlow = 5'000'000, kAcknowledgeFirst = 200'000;
 
 // Field numbers of StreamRequest and StreamResponse in service.proto.
-enum RequestField : uint32_t { kRequestAttach = 1, kFirstSequence = 2, kRepliesReceived = 3, kRequestEpoch = 4, kRecords = 5 };
+enum RequestField : uint32_t { kRequestAttach = 1, kFirstSequence = 2, kRepliesReceived = 3, kRequestEpoch = 4, kRecords = 5, kRequestCompressed = 15 };
 enum ResponseField : uint32_t { kExecuted = 2, kBusy = 3, kReplies = 5 };
 
 }  // namespace
@@ -164,6 +164,7 @@ void Executor::execute_frame(Reader message) {
     auto field = wire::read_envelope_field(message);
     if (field.number == kFirstSequence) first = field.value;
     else if (field.number == kRecords) records = field.bytes;
+    else if (field.number == kRequestCompressed) throw Malformed("a compressed request carries nothing else");
     else if (field.number == kRequestAttach) throw Malformed("a stream is attached once, by its first message");
   }
   uint64_t expected = executed_.load(std::memory_order_relaxed) + 1;
