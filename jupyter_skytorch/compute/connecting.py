@@ -18,7 +18,7 @@ from . import records, registry
 from .channel import AddressError
 from .compute import Compute
 from .credentials import CredentialError
-from .endpoint import nearest
+from .endpoint import ways
 from .handshake import UnreachableError, abandon, create_session
 from .kernel import session_record
 from .local import LocalServerError
@@ -115,10 +115,8 @@ def _connect(place: Place | None, name: str, deadline: float, say: Callable[[str
         handshake = _shake_hands(place, name, control, deadline, say)
     created = handshake.created
     try:
-        target, local_socket = nearest(created.endpoints, handshake.place.address)
         session = Session.open(
-            target=target,
-            local_socket=local_socket,
+            ways=ways(created.endpoints, handshake.place.address),
             created=created,
             metadata=handshake.metadata,
             credentials=None,

@@ -1,11 +1,14 @@
-"""Which of a session's endpoints to use: its own process where that is on this machine, else the front."""
+"""The ways to a session's process: itself where it is on this machine, else through the front."""
 
 from __future__ import annotations
 
 import hmac
 import os
+import re
 import stat
 from typing import TYPE_CHECKING
+
+from jupyter_skytorch.session import Way
 
 from .channel import Address, AddressError
 
@@ -14,28 +17,41 @@ if TYPE_CHECKING:
 
     from skytorch_wire import sessions_pb2
 
-__all__ = ["nearest"]
+__all__ = ["ways"]
 
 _SHORTEST_NONCE = 16
 _LONGEST_NONCE = 1024
+_TUNNEL = re.compile(r"[A-Za-z0-9-]{1,64}")
+_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 
 
-def nearest(endpoints: Iterable[sessions_pb2.Endpoint], front: Address) -> tuple[str, str]:
-    """Return the gRPC target of the nearest endpoint that this machine can reach, and its local socket if it has one.
+def ways(endpoints: Iterable[sessions_pb2.Endpoint], front: Address) -> list[Way]:
+    """Return the ways that may lead to a session, the best one first.
 
     A server is believed to be on this machine when the file that it names holds the bytes that it says: an address
     that looks local may be the end of a tunnel.
     """
+    far = not front.loopback
+    through = [Way(front.target, far=far)]
     for endpoint in endpoints:
+        if not endpoint.address:
+            if _can_tunnel(endpoint.tunnel, front):
+                through.insert(0, Way(endpoint.tunnel, door=(front.host, front.port), far=far))
+            break
         try:
-            address = Address.parse(endpoint.address) if endpoint.address else front
+            address = Address.parse(endpoint.address)
         except AddressError:
             continue
-        if address == front:
-            break
         if address.scheme == "unix" and _holds(endpoint.nonce_path, endpoint.nonce):
-            return address.target, endpoint.local_socket
-    return front.target, ""
+            return [Way(endpoint.local_socket, local=True) if endpoint.local_socket else Way(address.target)]
+    return through
+
+
+def _can_tunnel(name: str, front: Address) -> bool:
+    if front.scheme != "grpc" or not _TUNNEL.fullmatch(name):
+        return False
+    # The user's own proxy would have to be asked first: gRPC knows how.
+    return front.loopback or not any(os.environ.get(variable) for variable in _PROXIES)
 
 
 def _holds(path: str, nonce: bytes) -> bool:

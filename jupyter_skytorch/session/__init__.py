@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from .session import Counters, Session
+from .way import Way
 
-__all__ = ["Counters", "Session"]
+__all__ = ["Counters", "Session", "Way"]

@@ -1,7 +1,8 @@
-"""The stream to a server on this machine: the messages of StreamOperations over a Unix socket.
+"""The stream over a plain socket: the messages of StreamOperations, to a server on this machine or through its port.
 
 Both of its threads spend their time in C++, without the GIL, so that an answer comes in the time that it takes to wake
-them: gRPC from Python needs some 200 µs for it.
+them: gRPC from Python needs some 200 µs for it. Where frames are compressed, the sender is Python's: over a network its
+few microseconds don't count.
 """
 
 from __future__ import annotations
@@ -15,17 +16,22 @@ import grpc
 
 from jupyter_skytorch.device import ConnectError
 from skytorch_wire import service_pb2
+from skytorch_wire.compression import MAX_INFLATED, Compressor
 
-from .stream import End
+from .stream import End, NoWayError
+from .tunnel import open_socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jupyter_skytorch.device import Sink
 
+    from .way import Way
+
 __all__ = ["LocalStream"]
 
 _ATTACH_SECONDS = 10.0
+_IDLE_SECONDS = 1.0
 _HEAD_BYTES = 4
 _BROKEN = {grpc.StatusCode.UNAVAILABLE.value[0], grpc.StatusCode.CANCELLED.value[0]}
 
@@ -33,24 +39,28 @@ _BROKEN = {grpc.StatusCode.UNAVAILABLE.value[0], grpc.StatusCode.CANCELLED.value
 class LocalStream:
     """An attached stream. `ended` is called once, on the receiver's thread."""
 
-    def __init__(self, path: str, attach: service_pb2.Attach, sink: Sink, *, ended: Callable[[End], None]) -> None:
-        """Connects and attaches. Raises ConnectError when the server doesn't take the session."""
+    def __init__(self, way: Way, attach: service_pb2.Attach, sink: Sink, *, ended: Callable[[End], None]) -> None:
+        """Connects and attaches.
+
+        Raises NoWayError when there is no server at the end of the way, ConnectError when it doesn't take the session.
+        """
+        self.way = way
         self._sink = sink
         self._ended = ended
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket = open_socket(way)
         try:
             self._socket.settimeout(_ATTACH_SECONDS)
-            self._socket.connect(path)
             self._send(service_pb2.StreamRequest(attach=attach).SerializeToString())
             size = int.from_bytes(self._exactly(_HEAD_BYTES), "little")
             answer = service_pb2.StreamResponse.FromString(self._exactly(size))
         except OSError as error:
             self._socket.close()
-            raise ConnectError(f"the server refused the session's stream: {error.strerror or error}") from None
+            raise NoWayError(f"the server refused the session's stream: {error.strerror or error}") from None
         if not answer.HasField("attached"):
             self._socket.close()
             raise ConnectError(f"the server refused the session's stream: {answer.ended.message}")
         self._socket.settimeout(None)
+        self.attached = answer.attached
         self._sink.start(answer.attached.executed, answer.attached.capabilities.chunk_bytes)
         self._sender = threading.Thread(target=self._send_frames, name="skytorch-sender", daemon=True)
         self._sender.start()
@@ -69,7 +79,18 @@ class LocalStream:
         return bytes(data)
 
     def _send_frames(self) -> None:
-        self._sink.send_to(self._socket.fileno())
+        if self.attached.compression == service_pb2.COMPRESSION_ZSTD:
+            # A socket that broke is noticed by the receiver.
+            with contextlib.suppress(OSError):
+                self._send_compressed(Compressor())
+        else:
+            self._sink.send_to(self._socket.fileno())
+
+    def _send_compressed(self, compressor: Compressor) -> None:
+        while not self._sink.stopped():
+            frame = self._sink.take(_IDLE_SECONDS)
+            if frame is not None:
+                self._send(compressor.compress(frame) if len(frame) <= MAX_INFLATED else frame)
 
     def _receive(self) -> None:
         self._ended(self._receive_all())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +13,7 @@ from jupyter_skytorch import device
 from skytorch_wire import PROTOCOL_VERSION, __version__, service_pb2, sessions_pb2, sessions_pb2_grpc
 
 from .local_stream import LocalStream
-from .stream import Stream
+from .stream import NoWayError, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from .control import Control
     from .stream import End
+    from .way import Way
 
 __all__ = ["Counters", "Session"]
 
@@ -71,8 +73,7 @@ class Session:
     def open(
         cls,
         *,
-        target: str,
-        local_socket: str,
+        ways: Sequence[Way],
         created: sessions_pb2.CreateSessionResponse,
         metadata: Sequence[tuple[str, str]],
         credentials: grpc.ChannelCredentials | None,
@@ -81,28 +82,46 @@ class Session:
     ) -> Session:
         """Opens the stream of a session that was just created and attaches to it.
 
-        `target` is where the stream goes (the worker itself, or its server's front), or, on this machine, a Unix socket
-        whose path is `local_socket`; `front` is where calls about the session go. Raises ConnectError.
+        `ways` lead to the session's process: they are tried in turn. `front` is where calls about the session go.
+        Raises ConnectError.
         """
         session = cls(created, control, front, metadata)
-        attach = service_pb2.Attach(
-            session_id=session.id,
-            attach_secret=created.attach_secret,
-            epoch=1,
-            boot_id=created.boot_id,
-            capabilities=service_pb2.Capabilities(
-                protocol_version=PROTOCOL_VERSION, package_version=__version__, torch_version=torch.__version__
-            ),
-        )
-        session._stream = (
-            LocalStream(local_socket, attach, session._sink, ended=session._stream_ended)
-            if local_socket
-            else Stream(
-                target, attach, session._sink, metadata=metadata, credentials=credentials, ended=session._stream_ended
-            )
-        )
+        *others, last = enumerate(ways, 1)
+        for epoch, way in others:
+            with suppress(NoWayError):
+                session._attach(way, epoch, created, credentials)
+                break
+        else:
+            session._attach(last[1], last[0], created, credentials)
         device.follow_settings(session._sink)
         return session
+
+    def _attach(
+        self,
+        way: Way,
+        epoch: int,
+        created: sessions_pb2.CreateSessionResponse,
+        credentials: grpc.ChannelCredentials | None,
+    ) -> None:
+        attach = service_pb2.Attach(
+            session_id=self.id,
+            attach_secret=created.attach_secret,
+            epoch=epoch,
+            boot_id=created.boot_id,
+            capabilities=service_pb2.Capabilities(
+                protocol_version=PROTOCOL_VERSION,
+                package_version=__version__,
+                torch_version=torch.__version__,
+                # On one machine a byte costs less than its compression.
+                compressions=[service_pb2.COMPRESSION_ZSTD] if way.far else [],
+            ),
+        )
+        if way.plain:
+            self._stream = LocalStream(way, attach, self._sink, ended=self._stream_ended)
+        else:
+            self._stream = Stream(
+                way, attach, self._sink, metadata=self._metadata, credentials=credentials, ended=self._stream_ended
+            )
 
     def device(self, type: str = "cpu", index: int = 0) -> torch.device:  # noqa: A002  (torch's word)
         """The sky device that stands for a device of the server; it becomes the current one.

@@ -14,20 +14,18 @@ import grpc
 
 from jupyter_skytorch.device import ConnectError
 from skytorch_wire import service_pb2
+from skytorch_wire.compression import MAX_INFLATED, Compressor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jupyter_skytorch.device import Sink
 
-__all__ = ["End", "Stream"]
+    from .way import Way
+
+__all__ = ["End", "NoWayError", "Stream"]
 
 _METHOD = "/skytorch.torch.Service/StreamOperations"
-_OPTIONS = [
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.use_local_subchannel_pool", 1),
-]
 _IDLE_SECONDS = 1.0
 _ATTACH_SECONDS = 10.0
 
@@ -38,7 +36,9 @@ class _Requests:
     def __init__(self, attach: service_pb2.Attach, sink: Sink) -> None:
         self._attach: service_pb2.Attach | None = attach
         self._sink = sink
-        self.closed = False
+        self._begun = threading.Event()
+        self._compressor: Compressor | None = None
+        self._closed = False
 
     def __iter__(self) -> _Requests:
         return self
@@ -48,11 +48,25 @@ class _Requests:
             first = service_pb2.StreamRequest(attach=self._attach).SerializeToString()
             self._attach = None
             return first
-        while not self.closed:
+        # Nothing is taken for a call that may come to nothing: another one would miss it.
+        self._begun.wait()
+        while not self._closed:
             frame = self._sink.take(_IDLE_SECONDS)
             if frame is not None:
+                if self._compressor is not None and len(frame) <= MAX_INFLATED:
+                    return self._compressor.compress(frame)
                 return frame
         raise StopIteration
+
+    def begin(self, *, compressed: bool) -> None:
+        """The call is attached: what the sink has may be sent."""
+        self._compressor = Compressor() if compressed else None
+        self._begun.set()
+
+    def close(self) -> None:
+        """Nothing more is sent."""
+        self._closed = True
+        self._begun.set()
 
 
 @dataclass(frozen=True)
@@ -63,12 +77,16 @@ class End:
     words: str
 
 
+class NoWayError(ConnectError):
+    """A way leads nowhere; another one may. The message is one line."""
+
+
 class Stream:
     """An attached stream. `ended` is called once, on the receiver's thread."""
 
     def __init__(
         self,
-        target: str,
+        way: Way,
         attach: service_pb2.Attach,
         sink: Sink,
         *,
@@ -76,13 +94,17 @@ class Stream:
         credentials: grpc.ChannelCredentials | None,
         ended: Callable[[End], None],
     ) -> None:
-        """Connects and attaches. Raises ConnectError when the server doesn't take the session."""
+        """Connects and attaches.
+
+        Raises NoWayError when there is no server at the end of the way, ConnectError when it doesn't take the session.
+        """
+        self.way = way
         self._sink = sink
         self._ended = ended
         self._channel = (
-            grpc.secure_channel(target, credentials, options=_OPTIONS)
+            grpc.secure_channel(way.target, credentials, options=way.options)
             if credentials
-            else grpc.insecure_channel(target, options=_OPTIONS)
+            else grpc.insecure_channel(way.target, options=way.options)
         )
         self._requests = _Requests(attach, sink)
         start: Any = self._channel.stream_stream(_METHOD, request_serializer=None, response_deserializer=None)
@@ -96,7 +118,8 @@ class Stream:
             self._failure = End(broken=True, words="it didn't answer in time")
         if self._failure is not None:
             self.close()
-            raise ConnectError(f"the server refused the session's stream: {self._failure.words}")
+            kind = NoWayError if self._failure.broken else ConnectError
+            raise kind(f"the server refused the session's stream: {self._failure.words}")
 
     def _receive(self) -> None:
         end = End(broken=False, words="it ended the stream")
@@ -104,6 +127,7 @@ class Stream:
             first = service_pb2.StreamResponse.FromString(next(self._call))
             self.attached = first.attached
             self._sink.start(first.attached.executed, first.attached.capabilities.chunk_bytes)
+            self._requests.begin(compressed=first.attached.compression == service_pb2.COMPRESSION_ZSTD)
             self._attached.set()
             for message in self._call:
                 self._sink.feed(message)
@@ -121,6 +145,6 @@ class Stream:
 
     def close(self) -> None:
         """Ends the call; the sink is to be stopped before."""
-        self._requests.closed = True
+        self._requests.close()
         self._call.cancel()
         self._channel.close()

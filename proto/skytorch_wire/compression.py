@@ -14,7 +14,7 @@ COMPRESSED = 15 << 3 | 2
 #: which hardly shrink and would push the ops out of the window.
 MAX_INFLATED = 96 * 1024
 
-_LEVEL = 6
+_LEVEL = 3
 _WINDOW_LOG = 20
 # A block has 4 bytes at least and 128 KiB at most when it is inflated, so this much input makes no more than 2 MiB.
 _SLICE = 64

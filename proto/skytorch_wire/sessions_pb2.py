@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from skytorch_wire import service_pb2 as skytorch__wire_dot_service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cskytorch_wire/sessions.proto\x12\x0fskytorch.server\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bskytorch_wire/service.proto\"\x94\x03\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tprincipal\x18\x03 \x01(\t\x12,\n\x05state\x18\x04 \x01(\x0e\x32\x1d.skytorch.server.SessionState\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12+\n\x07\x63reated\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_heartbeat\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rlease_seconds\x18\x08 \x01(\x01\x12\x34\n\x06labels\x18\t \x03(\x0b\x32$.skytorch.server.Session.LabelsEntry\x12\x0b\n\x03pid\x18\n \x01(\r\x12,\n\x05stats\x18\x0b \x01(\x0b\x32\x1d.skytorch.server.SessionStats\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbb\x01\n\x0cSessionStats\x12\x12\n\noperations\x18\x01 \x01(\x04\x12\x16\n\x0e\x62ytes_received\x18\x02 \x01(\x04\x12\x12\n\nbytes_sent\x18\x03 \x01(\x04\x12\x10\n\x08storages\x18\x04 \x01(\x04\x12\x15\n\rstorage_bytes\x18\x05 \x01(\x04\x12\x18\n\x10\x62usy_nanoseconds\x18\x06 \x01(\x04\x12\x10\n\x08\x65xecuted\x18\x07 \x01(\x04\x12\x16\n\x0eresident_bytes\x18\x08 \x01(\x04\"I\n\x06\x44\x65vice\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x04 \x01(\x04\"T\n\x08\x45ndpoint\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x12\n\nnonce_path\x18\x02 \x01(\t\x12\r\n\x05nonce\x18\x03 \x01(\x0c\x12\x14\n\x0clocal_socket\x18\n \x01(\t\"\xe1\x01\n\x14\x43reateSessionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x32\n\x0c\x63\x61pabilities\x18\x02 \x01(\x0b\x32\x1c.skytorch.torch.Capabilities\x12\x41\n\x06labels\x18\x03 \x03(\x0b\x32\x31.skytorch.server.CreateSessionRequest.LabelsEntry\x12\x15\n\rlease_seconds\x18\x04 \x01(\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf6\x01\n\x15\x43reateSessionResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.skytorch.server.Session\x12\x15\n\rattach_secret\x18\x02 \x01(\x0c\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x32\n\x0c\x63\x61pabilities\x18\x04 \x01(\x0b\x32\x1c.skytorch.torch.Capabilities\x12(\n\x07\x64\x65vices\x18\x05 \x03(\x0b\x32\x17.skytorch.server.Device\x12,\n\tendpoints\x18\x06 \x03(\x0b\x32\x19.skytorch.server.Endpoint\"\'\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\",\n\x13ListSessionsRequest\x12\x15\n\rinclude_ended\x18\x01 \x01(\x08\"S\n\x14ListSessionsResponse\x12*\n\x08sessions\x18\x01 \x03(\x0b\x32\x18.skytorch.server.Session\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\"&\n\x10KeepAliveRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"*\n\x11KeepAliveResponse\x12\x15\n\rlease_seconds\x18\x01 \x01(\x01\"T\n\rCancelRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x15\n\rfrom_sequence\x18\x02 \x01(\x04\x12\x18\n\x10through_sequence\x18\x03 \x01(\x04\"\x10\n\x0e\x43\x61ncelResponse\")\n\x13\x43loseSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x16\n\x14\x43loseSessionResponse\"\x16\n\x14WatchSessionsRequest\"\xae\x01\n\x0cSessionEvent\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".skytorch.server.SessionEvent.Kind\x12)\n\x07session\x18\x02 \x01(\x0b\x32\x18.skytorch.server.Session\"A\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x43REATED\x10\x01\x12\x0b\n\x07\x43HANGED\x10\x02\x12\t\n\x05\x45NDED\x10\x03\"\x11\n\x0fGetStatsRequest*\x97\x01\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14SESSION_STATE_ACTIVE\x10\x01\x12\x18\n\x14SESSION_STATE_CLOSED\x10\x02\x12\x19\n\x15SESSION_STATE_EXPIRED\x10\x03\x12\x19\n\x15SESSION_STATE_CRASHED\x10\x04\x32\xc3\x04\n\x08Sessions\x12W\n\x06\x43reate\x12%.skytorch.server.CreateSessionRequest\x1a&.skytorch.server.CreateSessionResponse\x12\x43\n\x03Get\x12\".skytorch.server.GetSessionRequest\x1a\x18.skytorch.server.Session\x12S\n\x04List\x12$.skytorch.server.ListSessionsRequest\x1a%.skytorch.server.ListSessionsResponse\x12R\n\tKeepAlive\x12!.skytorch.server.KeepAliveRequest\x1a\".skytorch.server.KeepAliveResponse\x12I\n\x06\x43\x61ncel\x12\x1e.skytorch.server.CancelRequest\x1a\x1f.skytorch.server.CancelResponse\x12T\n\x05\x43lose\x12$.skytorch.server.CloseSessionRequest\x1a%.skytorch.server.CloseSessionResponse\x12O\n\x05Watch\x12%.skytorch.server.WatchSessionsRequest\x1a\x1d.skytorch.server.SessionEvent0\x01\x32\xa0\x01\n\x06Worker\x12K\n\x08GetStats\x12 .skytorch.server.GetStatsRequest\x1a\x1d.skytorch.server.SessionStats\x12I\n\x06\x43\x61ncel\x12\x1e.skytorch.server.CancelRequest\x1a\x1f.skytorch.server.CancelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cskytorch_wire/sessions.proto\x12\x0fskytorch.server\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bskytorch_wire/service.proto\"\x94\x03\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tprincipal\x18\x03 \x01(\t\x12,\n\x05state\x18\x04 \x01(\x0e\x32\x1d.skytorch.server.SessionState\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12+\n\x07\x63reated\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_heartbeat\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rlease_seconds\x18\x08 \x01(\x01\x12\x34\n\x06labels\x18\t \x03(\x0b\x32$.skytorch.server.Session.LabelsEntry\x12\x0b\n\x03pid\x18\n \x01(\r\x12,\n\x05stats\x18\x0b \x01(\x0b\x32\x1d.skytorch.server.SessionStats\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbb\x01\n\x0cSessionStats\x12\x12\n\noperations\x18\x01 \x01(\x04\x12\x16\n\x0e\x62ytes_received\x18\x02 \x01(\x04\x12\x12\n\nbytes_sent\x18\x03 \x01(\x04\x12\x10\n\x08storages\x18\x04 \x01(\x04\x12\x15\n\rstorage_bytes\x18\x05 \x01(\x04\x12\x18\n\x10\x62usy_nanoseconds\x18\x06 \x01(\x04\x12\x10\n\x08\x65xecuted\x18\x07 \x01(\x04\x12\x16\n\x0eresident_bytes\x18\x08 \x01(\x04\"I\n\x06\x44\x65vice\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x04 \x01(\x04\"d\n\x08\x45ndpoint\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x12\n\nnonce_path\x18\x02 \x01(\t\x12\r\n\x05nonce\x18\x03 \x01(\x0c\x12\x0e\n\x06tunnel\x18\x0f \x01(\t\x12\x14\n\x0clocal_socket\x18\n \x01(\t\"\xe1\x01\n\x14\x43reateSessionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x32\n\x0c\x63\x61pabilities\x18\x02 \x01(\x0b\x32\x1c.skytorch.torch.Capabilities\x12\x41\n\x06labels\x18\x03 \x03(\x0b\x32\x31.skytorch.server.CreateSessionRequest.LabelsEntry\x12\x15\n\rlease_seconds\x18\x04 \x01(\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf6\x01\n\x15\x43reateSessionResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.skytorch.server.Session\x12\x15\n\rattach_secret\x18\x02 \x01(\x0c\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x32\n\x0c\x63\x61pabilities\x18\x04 \x01(\x0b\x32\x1c.skytorch.torch.Capabilities\x12(\n\x07\x64\x65vices\x18\x05 \x03(\x0b\x32\x17.skytorch.server.Device\x12,\n\tendpoints\x18\x06 \x03(\x0b\x32\x19.skytorch.server.Endpoint\"\'\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\",\n\x13ListSessionsRequest\x12\x15\n\rinclude_ended\x18\x01 \x01(\x08\"S\n\x14ListSessionsResponse\x12*\n\x08sessions\x18\x01 \x03(\x0b\x32\x18.skytorch.server.Session\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\"&\n\x10KeepAliveRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"*\n\x11KeepAliveResponse\x12\x15\n\rlease_seconds\x18\x01 \x01(\x01\"T\n\rCancelRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x15\n\rfrom_sequence\x18\x02 \x01(\x04\x12\x18\n\x10through_sequence\x18\x03 \x01(\x04\"\x10\n\x0e\x43\x61ncelResponse\")\n\x13\x43loseSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x16\n\x14\x43loseSessionResponse\"\x16\n\x14WatchSessionsRequest\"\xae\x01\n\x0cSessionEvent\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".skytorch.server.SessionEvent.Kind\x12)\n\x07session\x18\x02 \x01(\x0b\x32\x18.skytorch.server.Session\"A\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x43REATED\x10\x01\x12\x0b\n\x07\x43HANGED\x10\x02\x12\t\n\x05\x45NDED\x10\x03\"\x11\n\x0fGetStatsRequest*\x97\x01\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14SESSION_STATE_ACTIVE\x10\x01\x12\x18\n\x14SESSION_STATE_CLOSED\x10\x02\x12\x19\n\x15SESSION_STATE_EXPIRED\x10\x03\x12\x19\n\x15SESSION_STATE_CRASHED\x10\x04\x32\xc3\x04\n\x08Sessions\x12W\n\x06\x43reate\x12%.skytorch.server.CreateSessionRequest\x1a&.skytorch.server.CreateSessionResponse\x12\x43\n\x03Get\x12\".skytorch.server.GetSessionRequest\x1a\x18.skytorch.server.Session\x12S\n\x04List\x12$.skytorch.server.ListSessionsRequest\x1a%.skytorch.server.ListSessionsResponse\x12R\n\tKeepAlive\x12!.skytorch.server.KeepAliveRequest\x1a\".skytorch.server.KeepAliveResponse\x12I\n\x06\x43\x61ncel\x12\x1e.skytorch.server.CancelRequest\x1a\x1f.skytorch.server.CancelResponse\x12T\n\x05\x43lose\x12$.skytorch.server.CloseSessionRequest\x1a%.skytorch.server.CloseSessionResponse\x12O\n\x05Watch\x12%.skytorch.server.WatchSessionsRequest\x1a\x1d.skytorch.server.SessionEvent0\x01\x32\xa0\x01\n\x06Worker\x12K\n\x08GetStats\x12 .skytorch.server.GetStatsRequest\x1a\x1d.skytorch.server.SessionStats\x12I\n\x06\x43\x61ncel\x12\x1e.skytorch.server.CancelRequest\x1a\x1f.skytorch.server.CancelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,8 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSION_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_CREATESESSIONREQUEST_LABELSENTRY']._loaded_options = None
   _globals['_CREATESESSIONREQUEST_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_SESSIONSTATE']._serialized_start=1994
-  _globals['_SESSIONSTATE']._serialized_end=2145
+  _globals['_SESSIONSTATE']._serialized_start=2010
+  _globals['_SESSIONSTATE']._serialized_end=2161
   _globals['_SESSION']._serialized_start=112
   _globals['_SESSION']._serialized_end=516
   _globals['_SESSION_LABELSENTRY']._serialized_start=471
@@ -48,41 +48,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DEVICE']._serialized_start=708
   _globals['_DEVICE']._serialized_end=781
   _globals['_ENDPOINT']._serialized_start=783
-  _globals['_ENDPOINT']._serialized_end=867
-  _globals['_CREATESESSIONREQUEST']._serialized_start=870
-  _globals['_CREATESESSIONREQUEST']._serialized_end=1095
+  _globals['_ENDPOINT']._serialized_end=883
+  _globals['_CREATESESSIONREQUEST']._serialized_start=886
+  _globals['_CREATESESSIONREQUEST']._serialized_end=1111
   _globals['_CREATESESSIONREQUEST_LABELSENTRY']._serialized_start=471
   _globals['_CREATESESSIONREQUEST_LABELSENTRY']._serialized_end=516
-  _globals['_CREATESESSIONRESPONSE']._serialized_start=1098
-  _globals['_CREATESESSIONRESPONSE']._serialized_end=1344
-  _globals['_GETSESSIONREQUEST']._serialized_start=1346
-  _globals['_GETSESSIONREQUEST']._serialized_end=1385
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=1387
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=1431
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1433
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1516
-  _globals['_KEEPALIVEREQUEST']._serialized_start=1518
-  _globals['_KEEPALIVEREQUEST']._serialized_end=1556
-  _globals['_KEEPALIVERESPONSE']._serialized_start=1558
-  _globals['_KEEPALIVERESPONSE']._serialized_end=1600
-  _globals['_CANCELREQUEST']._serialized_start=1602
-  _globals['_CANCELREQUEST']._serialized_end=1686
-  _globals['_CANCELRESPONSE']._serialized_start=1688
-  _globals['_CANCELRESPONSE']._serialized_end=1704
-  _globals['_CLOSESESSIONREQUEST']._serialized_start=1706
-  _globals['_CLOSESESSIONREQUEST']._serialized_end=1747
-  _globals['_CLOSESESSIONRESPONSE']._serialized_start=1749
-  _globals['_CLOSESESSIONRESPONSE']._serialized_end=1771
-  _globals['_WATCHSESSIONSREQUEST']._serialized_start=1773
-  _globals['_WATCHSESSIONSREQUEST']._serialized_end=1795
-  _globals['_SESSIONEVENT']._serialized_start=1798
-  _globals['_SESSIONEVENT']._serialized_end=1972
-  _globals['_SESSIONEVENT_KIND']._serialized_start=1907
-  _globals['_SESSIONEVENT_KIND']._serialized_end=1972
-  _globals['_GETSTATSREQUEST']._serialized_start=1974
-  _globals['_GETSTATSREQUEST']._serialized_end=1991
-  _globals['_SESSIONS']._serialized_start=2148
-  _globals['_SESSIONS']._serialized_end=2727
-  _globals['_WORKER']._serialized_start=2730
-  _globals['_WORKER']._serialized_end=2890
+  _globals['_CREATESESSIONRESPONSE']._serialized_start=1114
+  _globals['_CREATESESSIONRESPONSE']._serialized_end=1360
+  _globals['_GETSESSIONREQUEST']._serialized_start=1362
+  _globals['_GETSESSIONREQUEST']._serialized_end=1401
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=1403
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=1447
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1449
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1532
+  _globals['_KEEPALIVEREQUEST']._serialized_start=1534
+  _globals['_KEEPALIVEREQUEST']._serialized_end=1572
+  _globals['_KEEPALIVERESPONSE']._serialized_start=1574
+  _globals['_KEEPALIVERESPONSE']._serialized_end=1616
+  _globals['_CANCELREQUEST']._serialized_start=1618
+  _globals['_CANCELREQUEST']._serialized_end=1702
+  _globals['_CANCELRESPONSE']._serialized_start=1704
+  _globals['_CANCELRESPONSE']._serialized_end=1720
+  _globals['_CLOSESESSIONREQUEST']._serialized_start=1722
+  _globals['_CLOSESESSIONREQUEST']._serialized_end=1763
+  _globals['_CLOSESESSIONRESPONSE']._serialized_start=1765
+  _globals['_CLOSESESSIONRESPONSE']._serialized_end=1787
+  _globals['_WATCHSESSIONSREQUEST']._serialized_start=1789
+  _globals['_WATCHSESSIONSREQUEST']._serialized_end=1811
+  _globals['_SESSIONEVENT']._serialized_start=1814
+  _globals['_SESSIONEVENT']._serialized_end=1988
+  _globals['_SESSIONEVENT_KIND']._serialized_start=1923
+  _globals['_SESSIONEVENT_KIND']._serialized_end=1988
+  _globals['_GETSTATSREQUEST']._serialized_start=1990
+  _globals['_GETSTATSREQUEST']._serialized_end=2007
+  _globals['_SESSIONS']._serialized_start=2164
+  _globals['_SESSIONS']._serialized_end=2743
+  _globals['_WORKER']._serialized_start=2746
+  _globals['_WORKER']._serialized_end=2906
 # @@protoc_insertion_point(module_scope)

@@ -31,6 +31,7 @@ from skytorch_wire import (
 from skytorch_wire.records import read_replies
 
 SECONDS = 60.0
+TUNNEL_OK = b"HTTP/1.1 200 OK\r\n\r\n"
 CAPABILITIES = service_pb2.Capabilities(protocol_version=PROTOCOL_VERSION)
 
 
@@ -148,12 +149,18 @@ class Stream:
 
 
 class LocalStream:
-    """The same by the session's local socket."""
+    """The same by the session's local socket, or by a tunnel to it through a server's port."""
 
-    def __init__(self, path: str, first: service_pb2.StreamRequest) -> None:
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(SECONDS)
-        self.socket.connect(path)
+    def __init__(self, endpoint: sessions_pb2.Endpoint, first: service_pb2.StreamRequest, door: str) -> None:
+        if door:
+            host, _, port = door.rpartition(":")
+            self.socket = socket.create_connection((host, int(port)), SECONDS)
+            self.socket.sendall(f"CONNECT {endpoint.tunnel}:1 HTTP/1.1\r\n\r\n".encode())
+            assert self._exactly(len(TUNNEL_OK)) == TUNNEL_OK
+        else:
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(SECONDS)
+            self.socket.connect(endpoint.local_socket)
         self.call = self._responses()
         self.sequence = 0
         self.put(first.SerializeToString())
@@ -220,6 +227,8 @@ class Client:
         self.torch = service_pb2_grpc.ServiceStub(self.channel)
         self.local_streams: list[LocalStream] = []
         self.local = False
+        #: Where the local streams go through.
+        self.door = ""
 
     def call(self, method: Callable[..., Any], request: Any) -> Any:
         return method(request, metadata=self.metadata, timeout=SECONDS)
@@ -259,7 +268,7 @@ class Client:
     def local_stream(
         self, created: sessions_pb2.CreateSessionResponse, first: service_pb2.StreamRequest
     ) -> LocalStream:
-        stream = LocalStream(created.endpoints[0].local_socket, first)
+        stream = LocalStream(created.endpoints[-1 if self.door else 0], first, self.door)
         self.local_streams.append(stream)
         return stream
 

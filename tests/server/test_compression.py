@@ -14,7 +14,7 @@ from skytorch_wire.compression import COMPRESSED, Compressor
 from skytorch_wire.records import View, Writer
 
 if TYPE_CHECKING:
-    from conftest import Client, Stream
+    from conftest import Client, ServerProcess, Stream
 
     from skytorch_wire import sessions_pb2
 
@@ -28,9 +28,17 @@ def created(alice: Client) -> sessions_pb2.CreateSessionResponse:
     return alice.create()
 
 
+@pytest.fixture(params=["relayed", "tunnelled"])
+def client(request: pytest.FixtureRequest, alice: Client, server: ServerProcess) -> Client:
+    """Alice, through the port in both ways."""
+    if request.param == "tunnelled":
+        alice.local, alice.door = True, server.target
+    return alice
+
+
 @pytest.fixture
-def stream(alice: Client, created) -> Stream:
-    stream = alice.stream(created, capabilities=CAPABILITIES)
+def stream(client: Client, created) -> Stream:
+    stream = client.stream(created, capabilities=CAPABILITIES)
     attached = stream.response().attached
     assert attached.compression == ZSTD
     assert ZSTD in attached.capabilities.compressions
@@ -78,7 +86,7 @@ def bomb(size: int) -> bytes:
     ids=["over", "far over", "no zstd", "empty", "twice", "no frame", "two things"],
 )
 def test_a_bad_one_ends_the_stream_and_is_not_executed(
-    alice: Client, created, stream: Stream, refused, message: bytes, complaint: str
+    client: Client, alice: Client, created, stream: Stream, refused, message: bytes, complaint: str
 ) -> None:
     send(stream, frame(1, BEGIN))
     assert next(stream.replies()).data == b"abcd"
@@ -92,15 +100,17 @@ def test_a_bad_one_ends_the_stream_and_is_not_executed(
     assert peak(created.session.pid) - before < 16 << 20
     stats = alice.get(created.session.session_id).stats
     assert (stats.executed, stats.storages, stats.storage_bytes) == (4, 1, 4)
-    again = alice.stream(created, epoch=2, capabilities=CAPABILITIES)
+    again = client.stream(created, epoch=2, capabilities=CAPABILITIES)
     assert again.response().attached.executed == 4
     # A new stream has a new context.
     send(again, Compressor().compress(frame(5, READ)))
     assert next(again.replies()).data == b"abcd"
 
 
-def test_where_none_was_agreed_on_a_compressed_request_is_malformed(alice: Client, created, refused) -> None:
-    stream = alice.stream(created)
+def test_where_none_was_agreed_on_a_compressed_request_is_malformed(
+    client: Client, alice: Client, created, refused
+) -> None:
+    stream = client.stream(created)
     assert stream.response().attached.compression == service_pb2.COMPRESSION_NONE
     send(stream, Compressor().compress(frame(1, BEGIN)))
     with refused(INVALID, "no compression"):

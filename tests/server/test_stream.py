@@ -12,7 +12,7 @@ from skytorch_wire import PROTOCOL_VERSION, service_pb2
 from skytorch_wire.records import Memory, Record, View, Writer
 
 if TYPE_CHECKING:
-    from conftest import Client, Connect, Stream
+    from conftest import Client, Connect, ServerProcess, Stream
 
     from skytorch_wire import sessions_pb2
 
@@ -26,14 +26,16 @@ def _reach(way: str, alice: Client, connect: Connect) -> Client:
         return alice
     direct = connect(alice.created.endpoints[0].address)
     direct.created = alice.created
-    direct.local = way == "local"
+    direct.local = way in {"local", "tunnelled"}
     return direct
 
 
-@pytest.fixture(params=["relayed", "direct", "local"])
-def client(request: pytest.FixtureRequest, alice: Client, connect: Connect) -> Client:
-    """Alice, at the front's port, at the session's own socket, or at its local one, without gRPC."""
-    return _reach(request.param, alice, connect)
+@pytest.fixture(params=["relayed", "direct", "local", "tunnelled"])
+def client(request: pytest.FixtureRequest, alice: Client, connect: Connect, server: ServerProcess) -> Client:
+    """Alice, at the front's port, at the session's own socket, at its local one, or at this through the port."""
+    client = _reach(request.param, alice, connect)
+    client.door = server.target if request.param == "tunnelled" else ""
+    return client
 
 
 @pytest.fixture(params=["relayed", "direct"])

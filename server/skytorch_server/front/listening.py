@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import logging
 import socket
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _LOOPBACK = ("127.0.0.1", "[::1]")
+_ANY = "[::]"  # of IPv4 too
+_BACKLOG = 256
 
 
 class ListenError(RuntimeError):
@@ -25,13 +28,14 @@ class ListenError(RuntimeError):
 
 @dataclass(frozen=True)
 class Listening:
-    """What a server listens on: gRPC targets, and the port (0 for a Unix socket)."""
+    """What a server listens on: gRPC targets, and the port and its sockets (0 and none for a Unix socket)."""
 
     addresses: list[str]
     port: int
+    sockets: list[socket.socket]
 
 
-def listen_on_port(server: grpc.aio.Server, host: str, port: int, *, token: bool, insecure: bool) -> Listening:
+def listen_on_port(host: str, port: int, *, token: bool, insecure: bool) -> Listening:
     """Listens on TCP `port` (0: any free one) of `host`; on loopback only when anybody could come in otherwise.
 
     Raises:
@@ -45,25 +49,28 @@ def listen_on_port(server: grpc.aio.Server, host: str, port: int, *, token: bool
                 "Give it a --token-file, or allow it with --insecure",
                 host,
             )
-            return _listen_on_loopback(server, port)
+            return _listen_on_loopback(port)
         if token and not insecure:
             _log.warning("listening on %s without TLS: tokens and tensors travel readable", host)
         if not token:
             _log.warning("listening on %s without a token file: whoever reaches the port can use this server", host)
-    chosen = _bind(server, host, port)
-    return Listening([f"{host}:{chosen}"], chosen)
+    sockets = _listen(host, port)
+    chosen = _port(sockets)
+    return Listening([f"{host}:{chosen}"], chosen, sockets)
 
 
-def _listen_on_loopback(server: grpc.aio.Server, port: int) -> Listening:
-    addresses = []
+def _listen_on_loopback(port: int) -> Listening:
+    addresses: list[str] = []
+    sockets: list[socket.socket] = []
     for host in _LOOPBACK:
         # A machine may have IPv4 or IPv6 only; both get the same port.
         with suppress(ListenError):
-            port = _bind(server, host, port)
+            sockets += _listen(host, port)
+            port = _port(sockets)
             addresses.append(f"{host}:{port}")
     if not addresses:
         raise ListenError(f"can't listen on port {port} of this machine: is it taken?")
-    return Listening(addresses, port)
+    return Listening(addresses, port, sockets)
 
 
 def listen_on_socket(server: grpc.aio.Server, path: Path) -> Listening:
@@ -92,7 +99,7 @@ def listen_on_socket(server: grpc.aio.Server, path: Path) -> Listening:
         server.add_insecure_port(f"unix:{path}")
     except RuntimeError as error:
         raise ListenError(f"can't listen on {path}") from error
-    return Listening([f"unix:{path}"], 0)
+    return Listening([f"unix:{path}"], 0, [])
 
 
 def is_loopback(host: str) -> bool:
@@ -109,11 +116,35 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
-def _bind(server: grpc.aio.Server, host: str, port: int) -> int:
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen on a host's addresses, all on one port."""
+    sockets: list[socket.socket] = []
     try:
-        chosen = server.add_insecure_port(f"{host}:{port}")
-    except RuntimeError as error:
-        raise ListenError(f"can't listen on {host}:{port}: is the port taken?") from error
-    if chosen == 0:
-        raise ListenError(f"can't listen on {host}:{port}")
-    return chosen
+        for family, address in _addresses(host, port):
+            listener = socket.socket(family)
+            sockets.append(listener)
+            # A server may follow another one at once; two at a time may not share a port.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != _ANY))
+            listener.bind((address, _port(sockets[:-1]) or port))
+            listener.listen(_BACKLOG)
+    except OSError as error:
+        for listener in sockets:
+            listener.close()
+        taken = ": is the port taken?" if error.errno == errno.EADDRINUSE else f": {error.strerror}"
+        raise ListenError(f"can't listen on {host}:{port}{taken}") from error
+    return sockets
+
+
+def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, str]]:
+    """The host's own addresses. Raises OSError."""
+    if host == _ANY and not socket.has_dualstack_ipv6():
+        return [(socket.AF_INET, "")]
+    found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
+
+
+def _port(sockets: list[socket.socket]) -> int:
+    """The port that they listen on; 0 when there are none."""
+    return int(sockets[0].getsockname()[1]) if sockets else 0

@@ -18,11 +18,13 @@ from grpc_reflection.v1alpha import reflection
 from skytorch_server.limits import CHANNEL_OPTIONS, CHUNK_BYTES, CHUNK_BYTES_RANGE
 from skytorch_server.metrics.registry import SOURCES
 from skytorch_server.metrics.sampler import Sampler
+from skytorch_server.session.spec import FRONT_SOCKET_NAME
 from skytorch_wire import __version__, metrics_pb2_grpc, sessions_pb2_grpc
 
 from .auth import AuthInterceptor, Principals
 from .census import SessionCensus
 from .devices import Devices
+from .door import Door
 from .forkserver import ForkServer
 from .idle import until_idle
 from .listening import Listening, listen_on_port, listen_on_socket
@@ -129,24 +131,29 @@ class Server:
         sessions_pb2_grpc.add_SessionsServicer_to_server(service, grpc_server)
         metrics_pb2_grpc.add_MetricsServicer_to_server(MetricsService(sampler, self.boot_id), grpc_server)
         grpc_server.add_generic_rpc_handlers([relay_handler(sessions)])
+        door = Door(folder / FRONT_SOCKET_NAME, sessions.tunnel)
+        grpc_server.add_insecure_port(f"unix:{folder / FRONT_SOCKET_NAME}")
         healthy = await _add_health_and_reflection(grpc_server)
         try:
             await grpc_server.start()
+            door.listen(listening.sockets)
             devices.look()
             _log.info("skytorch %s listens on %s", __version__, ", ".join(listening.addresses))
             self._listening.set_result(listening)
             await self._until_stopped(sessions)
         finally:
             await healthy.enter_graceful_shutdown()
+            door.stop_listening()
             await devices.stop()
             # The sessions' ends are what ends the calls that still run.
             await asyncio.gather(sessions.close_all("the server was stopped"), grpc_server.stop(_GRACE_SECONDS))
+            door.close()
             sampler.close()
 
     def _listen(self, grpc_server: grpc.aio.Server, host: str, port: int) -> Listening:
         if self._unix_socket is not None:
             return listen_on_socket(grpc_server, self._unix_socket)
-        return listen_on_port(grpc_server, host, port, token=self._token, insecure=self._insecure)
+        return listen_on_port(host, port, token=self._token, insecure=self._insecure)
 
     async def _until_stopped(self, sessions: Sessions) -> None:
         stopped = asyncio.create_task(self._stop.wait())

@@ -118,7 +118,7 @@ class SessionService(sessions_pb2_grpc.SessionsServicer):
             nonce=worker.nonce,
             local_socket=str(worker.spec.local_socket),
         )
-        relayed = sessions_pb2.Endpoint(address="")
+        relayed = sessions_pb2.Endpoint(address="", tunnel=worker.spec.tunnel)
         return [direct, relayed] if self._direct else [relayed]
 
 

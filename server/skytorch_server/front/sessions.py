@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
 import secrets
 import time
@@ -101,6 +102,13 @@ class Sessions:
             raise Refusal(grpc.StatusCode.NOT_FOUND, f"session {session_id} has ended: {session.reason}")
         return session
 
+    def tunnel(self, name: str) -> Path | None:
+        """Where the process of the active session with a tunnel of this name takes its stream, and that alone."""
+        for session in self._active.values():
+            if hmac.compare_digest(session.worker.spec.tunnel.encode(), name.encode()):
+                return session.worker.spec.local_socket
+        return None
+
     async def create(self, principal: str, name: str, labels: Mapping[str, str], lease: float = 0.0) -> Session:
         """Starts a session's process and waits until it serves. `lease` in seconds, 0: the server's default.
 
@@ -123,6 +131,7 @@ class Sessions:
         spec = SessionSpec(
             session_id=session_id,
             attach_secret=secrets.token_bytes(32),
+            tunnel=secrets.token_hex(16),
             boot_id=self.boot_id,
             folder=self._folder / session_id,
             chunk_bytes=self._chunk_bytes,

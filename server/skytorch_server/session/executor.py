@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from skytorch_wire import native
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 #: What an item of :meth:`Executor.collect` is.
 MESSAGE, DONE, MALFORMED = 0, 1, 2
@@ -19,11 +19,11 @@ class Executor(Protocol):
     def submit(self, message: bytes, route: int) -> None:
         """Queue a serialized StreamRequest (route 0) or the records of a unary call (a route above 0)."""
 
-    def attach(self, socket: int) -> None:
+    def attach(self, socket: int, inflate: Callable[[bytes], bytes]) -> None:
         """Take the stream's messages from a Unix socket, and send its replies there.
 
         One submission: DONE (or MALFORMED) comes when the socket has ended and what came by it is executed; till then
-        the socket stays open.
+        the socket stays open. `inflate` makes requests of compressed ones, and raises what is then malformed.
         """
 
     def collect(self) -> list[tuple[int, int, bytes]]:

@@ -1,4 +1,4 @@
-"""StreamOperations for a client on this machine: its messages over a plain Unix socket.
+"""StreamOperations over a plain Unix socket: for clients on this machine, and those that the front's port lets through.
 
 gRPC from Python costs two processes of one machine some 200 µs for an answer of a few bytes, most of it in threads that
 wake each other. Here the executor reads and writes the socket itself; what is said at the beginning and the end is the
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 
-from skytorch_server.limits import MAX_MESSAGE_BYTES
 from skytorch_wire import service_pb2
 
 from .replies import MalformedError
@@ -25,7 +24,9 @@ if TYPE_CHECKING:
     from .spec import SessionSpec
     from .stream import Stream
 
-_BACKLOG = 8
+_BACKLOG = 64
+# Whoever has not shown the secret yet.
+_ATTACH_BYTES = 64 * 1024
 _ATTACH_SECONDS = 10.0
 _FAREWELL_SECONDS = 2.0
 
@@ -42,7 +43,7 @@ class LocalStreams:
 
     @classmethod
     async def listen(cls, spec: SessionSpec, stream: Stream, route: Route) -> Self:
-        """Listens; the session's folder, which is ours alone, guards the socket."""
+        """Listens. Anybody may come in who knows the name of the session's tunnel: the secret is what counts."""
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.setblocking(False)
         listener.bind(str(spec.local_socket))
@@ -75,7 +76,7 @@ class LocalStreams:
     async def _operations(self, connection: socket.socket, taken_over: asyncio.Future[None]) -> End | None:
         await _send(connection, await self._stream.reopened())
         connection.setblocking(True)
-        self._route.attach(connection.fileno())
+        self._route.attach(connection.fileno(), self._stream.inflate)
         executed = asyncio.create_task(self._route.next())
         ends: list[asyncio.Future[Any]] = [executed, taken_over]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -96,7 +97,7 @@ async def _receive(connection: socket.socket) -> bytes:
     """One message; empty when the other end is gone, or says that it is longer than any may be."""
     head = await _exactly(connection, 4)
     size = int.from_bytes(head, "little")
-    return await _exactly(connection, size) if size <= MAX_MESSAGE_BYTES else b""
+    return await _exactly(connection, size) if size <= _ATTACH_BYTES else b""
 
 
 async def _exactly(connection: socket.socket, size: int) -> bytes:

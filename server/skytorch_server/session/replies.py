@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .executor import MALFORMED, MESSAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from .executor import Executor
 
@@ -42,10 +42,10 @@ class Route:
         self._submitted += 1
         self._executor.submit(message, self._number)
 
-    def attach(self, socket: int) -> None:
+    def attach(self, socket: int, inflate: Callable[[bytes], bytes]) -> None:
         """As :meth:`.Executor.attach`; nothing more will be submitted."""
         self._submitted += 1
-        self._executor.attach(socket)
+        self._executor.attach(socket, inflate)
         self.finish()
 
     def finish(self) -> None:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 SOCKET_NAME = "s"
 LOCAL_SOCKET_NAME = "l"
 NONCE_NAME = "nonce"
+#: Of the front, in the folder above the sessions'.
+FRONT_SOCKET_NAME = "front"
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class SessionSpec:
 
     session_id: str
     attach_secret: bytes = field(repr=False)
+    tunnel: str = field(repr=False)
+    """What the server's port is asked for to get here; nobody is told but the session's creator."""
     boot_id: str
     folder: Path
     """Ours alone (0700); holds the socket and the nonce, and goes when the session ends."""

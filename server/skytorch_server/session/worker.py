@@ -18,7 +18,7 @@ from skytorch_wire import sessions_pb2_grpc
 from . import executor as native_executor
 from .local_stream import LocalStreams
 from .replies import Replies
-from .spec import Started
+from .spec import FRONT_SOCKET_NAME, Started
 from .stream import Stream
 from .unary import Unary
 from .worker_service import WorkerService
@@ -69,6 +69,7 @@ async def _serve(spec: SessionSpec, front: Connection) -> None:
         # The front is gone and can't clean up after us any more.
         shutil.rmtree(spec.folder, ignore_errors=True)
         with suppress(OSError):
+            (spec.folder.parent / FRONT_SOCKET_NAME).unlink(missing_ok=True)
             spec.folder.parent.rmdir()
 
 

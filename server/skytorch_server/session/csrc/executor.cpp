@@ -89,6 +89,7 @@ void Executor::close() {
   if (receiver_.joinable()) receiver_.join();
   if (thread_.joinable()) thread_.join();
   Py_END_ALLOW_THREADS
+  Py_CLEAR(inflate_);
   for (const auto& submission : queue_) Py_XDECREF(submission.message);
   queue_.clear();
 }

@@ -34,7 +34,8 @@ class Executor final : ReplyPort {
 
   // The stream's messages come from a Unix socket from now on, and its replies go there. That is one submission for the
   // stream's route: done when the socket has ended and all that came by it is executed. The socket stays open till then.
-  void attach(int socket);
+  // `inflate` makes a request of a compressed one, in Python.
+  void attach(int socket, PyObject* inflate);
 
   uint64_t pending_bytes();
   uint64_t outbox_bytes();
@@ -89,6 +90,7 @@ class Executor final : ReplyPort {
 
   std::atomic<int> socket_{-1};
   std::thread receiver_;
+  PyObject* inflate_ = nullptr;  // while it runs
 
   // The thread's own.
   int route_ = 0;

@@ -55,9 +55,10 @@ PyObject* submit(PyObject* self, PyObject* args) {
 
 PyObject* attach(PyObject* self, PyObject* args) {
   int socket;
-  if (!PyArg_ParseTuple(args, "i", &socket)) return nullptr;
+  PyObject* inflate;
+  if (!PyArg_ParseTuple(args, "iO", &socket, &inflate)) return nullptr;
   return guarded([&] {
-    of(self).attach(socket);
+    of(self).attach(socket, inflate);
     Py_RETURN_NONE;
   });
 }
@@ -92,7 +93,7 @@ PyObject* close_(PyObject* self, PyObject*) {
 
 PyMethodDef methods[] = {
     {"submit", submit, METH_VARARGS, "submit(message, route): queue a StreamRequest (route 0) or records (a route above 0)."},
-    {"attach", attach, METH_VARARGS, "attach(socket): take the stream's messages from a Unix socket, as one submission."},
+    {"attach", attach, METH_VARARGS, "attach(socket, inflate): take the stream's messages from a Unix socket, as one submission."},
     {"collect", collect, METH_NOARGS, "collect() -> [(route, kind, payload)]: what is to be sent; kind 0 message, 1 done, 2 malformed."},
     {"fileno", fileno_, METH_NOARGS, "fileno() -> a descriptor that is readable when there is something to collect."},
     {"pending_bytes", pending_bytes, METH_NOARGS, "pending_bytes() -> bytes submitted and not executed."},

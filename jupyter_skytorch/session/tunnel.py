@@ -1,0 +1,66 @@
+"""Sockets to a session's process: on this machine, or through its server's port by an HTTP CONNECT."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from .stream import NoWayError
+
+if TYPE_CHECKING:
+    from .way import Way
+
+__all__ = ["open_socket"]
+
+_CONNECT_SECONDS = 4.0
+_LONGEST_ANSWER = 4096
+_OK = b"200"
+# Over a network only silence tells that a peer is gone: seconds until it is asked, between questions, and how many. The
+# names are those of Linux; other systems have the first under another name, and their own ideas about the rest.
+_PROBES = {"TCP_KEEPIDLE": 20, "TCP_KEEPALIVE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
+
+
+def open_socket(way: Way) -> socket.socket:
+    """A connected socket. Raises NoWayError."""
+    if way.door is not None:
+        return _through(way.door, way.target)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(_CONNECT_SECONDS)
+        connection.connect(way.target)
+    except OSError as error:
+        connection.close()
+        raise NoWayError(f"the server refused the session's stream: {error.strerror or error}") from None
+    return connection
+
+
+def _through(door: tuple[str, int], name: str) -> socket.socket:
+    try:
+        connection = socket.create_connection(door, _CONNECT_SECONDS)
+    except OSError as error:
+        raise NoWayError(f"the server can't be reached: {error.strerror or error}") from None
+    try:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _PROBES.items():
+            if hasattr(socket, option):
+                connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+        connection.sendall(f"CONNECT {name}:1 HTTP/1.1\r\nHost: {name}:1\r\n\r\n".encode())
+        _expect_ok(connection)
+    except OSError as error:
+        connection.close()
+        raise NoWayError(f"the server lets no tunnel through: {error.strerror or error}") from None
+    return connection
+
+
+def _expect_ok(connection: socket.socket) -> None:
+    """Reads the answer to a CONNECT; the session's process says nothing before it is spoken to. Raises OSError."""
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        more = connection.recv(_LONGEST_ANSWER)
+        answer += more
+        if not more or len(answer) > _LONGEST_ANSWER or not answer.startswith(b"HTTP/1."[: len(answer)]):
+            raise ConnectionRefusedError("it answered otherwise")
+    status = answer.split(None, 2)[1]
+    if status != _OK:
+        raise ConnectionRefusedError(f"it answered {status.decode(errors='replace')}")

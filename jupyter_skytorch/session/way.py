@@ -1,0 +1,47 @@
+"""The ways to a session's process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Way"]
+
+#: What a grpc.Channel takes.
+Options = list[tuple[str, int]]
+
+_ALWAYS: Options = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.use_local_subchannel_pool", 1),
+]
+# Over a network only silence tells that a peer is gone.
+_FAR: Options = [
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
+]
+# A proxy from the environment cannot reach this machine's own ports.
+_NEAR: Options = [("grpc.enable_http_proxy", 0)]
+
+
+@dataclass(frozen=True)
+class Way:
+    """Where a stream connects to. `far`: to another machine, as far as can be told."""
+
+    target: str
+    """A gRPC target; or else the path of a local socket, or the name of a tunnel to one."""
+    door: tuple[str, int] | None = None
+    """The host and port that are asked for the tunnel."""
+    local: bool = False
+    """Whether `target` is a path."""
+    far: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether the stream is one of plain messages, without gRPC."""
+        return self.local or self.door is not None
+
+    @property
+    def options(self) -> Options:
+        """Those of the stream's channel, where it has one."""
+        return _ALWAYS + (_FAR if self.far else _NEAR)
