@@ -67,8 +67,17 @@ class Sink(Protocol):
     def counters(self) -> Mapping[str, int]:
         """Cumulative: ops, bytes_up, bytes_down, sync_points, {wait,remote}_nanoseconds, issued, executed."""
 
-    def take_sync_lines(self) -> dict[int, tuple[int, float]]:
-        """By line: how many sync points since the last call, and the seconds that they waited."""
+    def ask(self, record: bytes) -> bytes:
+        """Add one record that Python wrote, and wait for what is replied to it."""
+
+    def take_lines(
+        self,
+    ) -> tuple[list[tuple[int, int, int, int, int, int]], list[tuple[int, int, int, int, int, int, str, int]]]:
+        """What each line, (cell, line), has cost since the last call: what was issued, and what was waited for.
+
+        Issued: ops, bytes, uploads, their bytes. Waited: sync points, nanoseconds, bytes answered, how many of the
+        sync points asked for shapes, the last op that did, and nanoseconds until the server had caught up.
+        """
 
     def open_device(self, type: str, index: int) -> int:  # noqa: A002  (torch's word)
         """Name a device of the server; the index of the sky device that stands for it."""
@@ -124,9 +133,9 @@ def _register() -> ModuleType:
 core: Any = _register()
 _sparse_kernels = sparse.register(core)
 
-#: Two int64, [line, cell]: the place in the user's program, stored before each statement of a cell and read by the
-#: core, so that errors and sync points can be named by it.
-mark: memoryview[int] = core.mark()
+#: The place in the user's program, [0] the line and [1] the cell: stored before each statement of a cell and read by
+#: the core, so that errors and costs can be named by it. It can't be read.
+mark: Any = core.mark()
 
 
 def new_sink(name: str) -> Sink:

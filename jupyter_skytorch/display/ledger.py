@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from .markup import MimeBundle, block, table
+from .markup import MimeBundle, block
+from .profile import advice_html, lines_table
 from .quantities import count, duration, size
 
-__all__ = ["Ledger", "Outcome", "SyncLine"]
+if TYPE_CHECKING:
+    from jupyter_skytorch.compute.advice import Advice
+    from jupyter_skytorch.compute.profile import LineCost
+
+__all__ = ["Ledger", "Outcome"]
+
+_LINES = 15
 
 Outcome = Literal["done", "failed", "interrupted", "abandoned"]
-
-
-@dataclass(frozen=True)
-class SyncLine:
-    """A line of the cell that needed values back."""
-
-    line: int
-    source: str
-    sync_points: int
-    wait_seconds: float
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,9 @@ class Ledger:
     sync_points: int
     wait_seconds: float
     """Time that the notebook waited at sync points."""
-    sync_lines: tuple[SyncLine, ...] = ()
-    """The lines with the sync points, the longest wait first."""
+    lines: tuple[LineCost, ...] = ()
+    """What each line of it cost."""
+    advice: tuple[Advice, ...] = ()
     outcome: Outcome = "done"
 
     def __str__(self) -> str:
@@ -55,11 +53,8 @@ class Ledger:
 
     def _repr_mimebundle_(self, **_formats: object) -> MimeBundle:
         line = escape(str(self))
-        if not self.sync_lines:
+        if not self.lines:
             return {"text/plain": str(self), "text/html": block(line, quiet=True)}
-        rows = [
-            (f"line {at.line}", at.source, count(at.sync_points, "sync point"), f"waited {duration(at.wait_seconds)}")
-            for at in self.sync_lines
-        ]
-        details = f"<details><summary>{line}</summary>{table((), rows)}</details>"
+        table = lines_table(self.lines, self.lines[0].cell, _LINES)
+        details = f"<details><summary>{line}</summary>{advice_html(self.advice)}{table.html()}</details>"
         return {"text/plain": str(self), "text/html": block(details, quiet=True)}

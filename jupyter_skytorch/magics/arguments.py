@@ -14,6 +14,9 @@ def cell_parser() -> Parser:
     parser.argument(
         "name", nargs="?", metavar="NAME", completer=compute_names, explain="a Compute; otherwise the current one"
     )
+    parser.argument(
+        "--profile", action="store_true", explain="show where the cell's time goes: by line, by op, and what to do"
+    )
     parser.argument("--as-cuda", action="store_true", explain='run code that says "cuda" on sky, in this cell alone')
     parser.argument(
         "--compile", action="store_true", explain="call modules on sky through torch.compile, in this cell alone"

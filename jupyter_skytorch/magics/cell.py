@@ -11,9 +11,12 @@ from IPython.display import display
 
 from jupyter_skytorch import device
 from jupyter_skytorch.compute import computes, connect, current
+from jupyter_skytorch.compute.advice import advise
+from jupyter_skytorch.compute.profiling import Profiler, line_costs
 from jupyter_skytorch.compute.registry import find
 from jupyter_skytorch.compute.waiting import waiting
-from jupyter_skytorch.display.ledger import Ledger, Outcome, SyncLine
+from jupyter_skytorch.device.errors import SkyError
+from jupyter_skytorch.display.ledger import Ledger, Outcome
 from jupyter_skytorch.display.text import tell
 
 from .advice import Asked, noticing_cuda
@@ -22,6 +25,7 @@ from .cuda import as_cuda
 from .errors import one_line
 from .factories import sky_by_default
 from .lines import MARK
+from .places import Places
 from .source import CellSource
 
 if TYPE_CHECKING:
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from jupyter_skytorch.compute import Compute
+    from jupyter_skytorch.session.lines import LineCounters
 
     from .sky import SkyMagics
 
@@ -80,15 +85,21 @@ class _Run:
         # A magic that runs has a shell.
         self._shell = cast("InteractiveShell", magics.shell)
         self._source = CellSource(self._shell, body)
+        self._places = Places(self._shell, self._source)
+        self._profiler = Profiler(self._session, self._places.cell_of) if options.profile else None
         self._outcome: Outcome = "done"
-        self._session.take_sync_lines()
-        self._before = self._executed = self._session.counters()
-        self._began = time.perf_counter()
 
     def run(self) -> None:
         """Execute, wait for the remote end, raise its errors here, and show the ledger."""
         __tracebackhide__ = True
         codes = self._source.compile()
+        device.mark[0], device.mark[1] = 0, self._source.number
+        if self._profiler is not None:
+            with one_line():
+                self._profiler.begin()
+        self._session.take_lines()
+        self._before = self._executed = self._session.counters()
+        self._began = time.perf_counter()
         try:
             try:
                 self._execute(codes)
@@ -106,22 +117,21 @@ class _Run:
             raise
         finally:
             self._show()
+            device.mark[1] = 0
 
     def _execute(self, codes: Iterator[CodeType]) -> None:
         __tracebackhide__ = True
         namespace = self._shell.user_ns
         outer = namespace.get(MARK)
         namespace[MARK] = device.mark
-        device.mark[0], device.mark[1] = 0, self._source.number
         try:
             with sky_by_default(self._compute.device()), self._cuda(namespace), self._compiling():
                 for code in codes:
                     exec(code, namespace)  # noqa: S102 (a cell is code to execute)
         finally:
+            device.mark[0] = 0
             if outer is None:
                 namespace.pop(MARK, None)
-                device.mark[1] = 0
-            device.mark[0] = 0
 
     @contextmanager
     def _cuda(self, namespace: dict[str, Any]) -> Iterator[None]:
@@ -174,28 +184,52 @@ class _Run:
     def _show(self) -> None:
         if self._asked.advice:
             tell(self._asked.advice)
-        if not self._magics.ledger:
-            return
         before, executed, now = self._before, self._executed, self._session.counters()
-        ledger = Ledger(
-            where=f"{self._compute.name} {self._compute.default_device}",
-            wall_seconds=time.perf_counter() - self._began,
-            remote_seconds=now.remote_seconds - before.remote_seconds,
-            ops=now.ops - before.ops,
-            bytes_up=now.bytes_up - before.bytes_up,
-            bytes_down=now.bytes_down - before.bytes_down,
-            sync_points=executed.sync_points - before.sync_points,
-            wait_seconds=executed.wait_seconds - before.wait_seconds,
-            sync_lines=self._sync_lines(),
-            outcome=self._outcome,
-        )
-        display(ledger)
+        wall_seconds = time.perf_counter() - self._began
+        remote_seconds = now.remote_seconds - before.remote_seconds
+        counters = self._session.take_lines()
+        if self._magics.ledger:
+            lines = line_costs(counters, self._places.source)
+            ledger = Ledger(
+                where=self._where,
+                wall_seconds=wall_seconds,
+                remote_seconds=remote_seconds,
+                ops=now.ops - before.ops,
+                bytes_up=now.bytes_up - before.bytes_up,
+                bytes_down=now.bytes_down - before.bytes_down,
+                sync_points=executed.sync_points - before.sync_points,
+                wait_seconds=executed.wait_seconds - before.wait_seconds,
+                lines=lines,
+                advice=advise(lines, wall_seconds),
+                outcome=self._outcome,
+            )
+            display(ledger)
+        if self._profiler is not None:
+            self._show_profile(self._profiler, wall_seconds, remote_seconds, counters)
 
-    def _sync_lines(self) -> tuple[SyncLine, ...]:
-        taken = self._session.take_sync_lines()
-        lines = [
-            SyncLine(line, self._source.line(line), points, seconds)
-            for line, (points, seconds) in taken.items()
-            if line
-        ]
-        return tuple(sorted(lines, key=lambda at: -at.wait_seconds)[:10])
+    def _show_profile(
+        self,
+        profiler: Profiler,
+        wall_seconds: float,
+        remote_seconds: float,
+        counters: dict[tuple[int, int], LineCounters],
+    ) -> None:
+        try:
+            with waiting(f"waiting for the profile of {self._compute.name}"):
+                profiler.end()
+        except SkyError as error:
+            tell(f"the server's part of the profile is missing: {error}")
+        profile = profiler.profile(
+            where=self._where,
+            cell=self._source.number,
+            wall_seconds=wall_seconds,
+            remote_seconds=remote_seconds,
+            counters=counters,
+            source=self._places.source,
+        )
+        self._magics.profile = profile
+        display(profile)
+
+    @property
+    def _where(self) -> str:
+        return f"{self._compute.name} {self._compute.default_device}"

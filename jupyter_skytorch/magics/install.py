@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import jupyter_skytorch.device  # noqa: F401 (registers sky with torch, while that is expected to take its time)
 from jupyter_skytorch.compute.waiting import show_with
+from jupyter_skytorch.display.profile import profile_bundle
 from jupyter_skytorch.display.progress import progress
 from jupyter_skytorch.display.status import compute_bundle, status_bundle
 
@@ -21,6 +22,7 @@ __all__ = ["install", "uninstall"]
 _BUNDLES = {
     ("jupyter_skytorch.compute.compute", "Compute"): compute_bundle,
     ("jupyter_skytorch.compute.status", "Status"): status_bundle,
+    ("jupyter_skytorch.compute.profile", "Profile"): profile_bundle,
 }
 
 

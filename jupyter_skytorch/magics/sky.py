@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 from traitlets import Bool, Float, Unicode
 
@@ -11,6 +13,9 @@ from .arguments import cell_parser
 from .errors import one_line
 from .parser import split
 from .registry import find
+
+if TYPE_CHECKING:
+    from jupyter_skytorch.compute.profile import Profile
 
 __all__ = ["SkyMagics"]
 
@@ -30,9 +35,12 @@ class SkyMagics(Magics):
         1.0, min=0.0, help="After how many seconds a wait is shown; what is shown goes away with the wait."
     ).tag(config=True)
 
+    profile: Profile | None = None
+    """Of the last profiled cell."""
+
     @line_cell_magic
     def sky(self, line: str, cell: str | None = None) -> object:
-        """%sky COMMAND: connect to remote torch servers. %%sky [NAME] [--as-cuda] [--compile]: run a cell on one.
+        """%sky COMMAND: connect to remote torch servers. %%sky [NAME] [--as-cuda] [--compile] [--profile]: run a cell on one.
 
         `%sky help` lists the commands, `%sky COMMAND --help` explains one.
         """

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import ast
 import inspect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from IPython.core.displayhook import DisplayHook
 from IPython.core.error import UsageError
 
 from .lines import mark_lines
+from .places import facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import CodeType
 
     from IPython.core.interactiveshell import InteractiveShell
+
+    from jupyter_skytorch.compute.profile import SourceLine
 
 __all__ = ["CellSource"]
 
@@ -28,6 +31,8 @@ class CellSource:
         self._body = body
         self._raw, self._header = self._whole_cell()
         self._lines = self._raw.splitlines()
+        self.facts: dict[int, SourceLine] = {}
+        """Of each statement's first line, once it is compiled."""
 
     @property
     def number(self) -> int:
@@ -62,7 +67,8 @@ class CellSource:
         # Tracebacks and the debugger find the source by this name, which is made from the whole cell.
         shown = "\n".join([*header, text])
         name = shell.compile.cache(shown, self.number, raw_code=self._raw)
-        module = shell.compile.ast_parse("\n" * len(header) + text, filename=name)
+        module = cast("ast.Module", shell.compile.ast_parse("\n" * len(header) + text, filename=name))
+        self.facts = facts(module, self._lines)
         module = mark_lines(shell.transform_ast(module))
         codes = list(self._units(module, name))
         if any(code.co_flags & inspect.CO_COROUTINE for code in codes):

@@ -12,6 +12,7 @@ import torch
 from jupyter_skytorch import device
 from skytorch_wire import PROTOCOL_VERSION, __version__, service_pb2, sessions_pb2, sessions_pb2_grpc
 
+from .lines import LineCounters, merged
 from .local_stream import LocalStream
 from .stream import NoWayError, Stream
 
@@ -186,9 +187,17 @@ class Session:
             remote_seconds=now["remote_nanoseconds"] / 1e9,
         )
 
-    def take_sync_lines(self) -> dict[int, tuple[int, float]]:
-        """By line of the cell: how many sync points since the last call, and the seconds that they waited."""
-        return self._sink.take_sync_lines()
+    def take_lines(self) -> dict[tuple[int, int], LineCounters]:
+        """By cell and line: what each has cost since the last call. Line 0 is what stands on none."""
+        return merged(*self._sink.take_lines())
+
+    def append(self, record: bytes) -> None:
+        """Adds one record; dropped when the session is over. Never waits."""
+        self._sink.append(record)
+
+    def ask(self, record: bytes) -> bytes:
+        """Adds one record and waits for its reply. Raises SkyError when the session is over."""
+        return self._sink.ask(record)
 
     def raise_pending(self) -> None:
         """Raises the oldest remote error that was not raised yet, if there is one."""

@@ -53,6 +53,9 @@ class Record(IntEnum):
     DEFINE_GRAPH = 25
     RUN_GRAPH = 26
     FREE_GRAPH = 27
+    CLOCK = 30
+    PROFILE = 31
+    PROFILED = 32
 
 
 class Value(IntEnum):
@@ -252,6 +255,18 @@ class Writer:
         """Asks something of a device's memory."""
         return self.byte(Record.MEMORY).varint(slot).byte(asked)
 
+    def clock(self) -> Writer:
+        """Asks for the server's clock."""
+        return self.byte(Record.CLOCK)
+
+    def profile(self, events: int) -> Writer:
+        """Times what follows, and keeps so many single times; 0: no longer."""
+        return self.byte(Record.PROFILE).varint(events)
+
+    def profiled(self) -> Writer:
+        """Asks for what was timed: see :mod:`skytorch_wire.profile`."""
+        return self.byte(Record.PROFILED)
+
     def ask(self, operation: str, arguments: Sequence[Writer], outputs: Sequence[int]) -> Writer:
         """Calls an op by name; the reply tells what it returned. `arguments` are writers of one value each."""
         self.byte(Record.ASK).varint(0).text(operation).varint(len(arguments))
@@ -407,6 +422,9 @@ def read_records(data: bytes) -> Iterator[tuple[Record, list[Any]]]:
         Record.DEFINE_GRAPH: lambda: [number(), reader.raw()],
         Record.RUN_GRAPH: lambda: _op(reader),
         Record.FREE_GRAPH: lambda: [number()],
+        Record.CLOCK: list,
+        Record.PROFILE: lambda: [number()],
+        Record.PROFILED: list,
     }
     while not reader.done():
         kind = reader._enum(Record)  # noqa: SLF001

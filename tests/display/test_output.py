@@ -6,8 +6,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from jupyter_skytorch.compute.profile import LineCost, SourceLine
 from jupyter_skytorch.compute.status import Status
-from jupyter_skytorch.display.ledger import Ledger, SyncLine
+from jupyter_skytorch.display.ledger import Ledger
 from jupyter_skytorch.display.metrics import Course
 from jupyter_skytorch.display.quantities import count, duration, quantity, size
 from jupyter_skytorch.display.sparkline import sparkline
@@ -57,10 +58,13 @@ def test_counts_and_quantities() -> None:
 def test_the_ledger_is_one_line_and_its_page_names_the_lines_that_waited() -> None:
     line = "sky local cpu · wall 1.24 s, remote 980 ms · 12,345 ops · ↑ 1.4 MiB ↓ 3 KiB · 2 sync points"
     assert str(LEDGER) == line
-    at = SyncLine(line=7, source="print(x.item() < 3)", sync_points=2, wait_seconds=0.5)
-    bundle = Ledger(**{**vars(LEDGER), "sync_lines": (at,), "outcome": "interrupted"})._repr_mimebundle_()
+    at = LineCost(cell=1, line=7, source=SourceLine("print(x.item() < 3)"), ops=1, sync_points=2, wait_seconds=0.5)
+    bundle = Ledger(**{**vars(LEDGER), "lines": (at,), "outcome": "interrupted"})._repr_mimebundle_()
     assert "interrupted" in bundle["text/plain"]
-    assert "line 7" in bundle["text/html"]
+    assert table_rows(bundle["text/html"]) == [
+        ["line", "source", "wait", "ops", "↑", "↓", "sync points"],
+        ["7", "print(x.item() < 3)", "500 ms", "1", "", "", "2"],
+    ]
     assert "&lt; 3" in bundle["text/html"]
 
 
@@ -98,6 +102,13 @@ def test_a_course_shows_this_sessions_numbers_and_the_machines() -> None:
         ["host.load", "1.5"],
         ["torch.storages", "4"],
     ]
+
+
+def table_rows(html: str) -> list[list[str]]:
+    """The cells of the first table in some HTML."""
+    start = html.index("<table")
+    table = ET.fromstring(html[start : html.index("</table>") + len("</table>")])  # noqa: S314 (our own)
+    return [[cell.text or "" for cell in row] for row in table.iter("tr")]
 
 
 def status(session_id: str) -> Status:

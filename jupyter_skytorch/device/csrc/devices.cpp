@@ -74,6 +74,7 @@ void each_sink(void (*use)(Sink&)) {
 
 void after_fork_in_child() {
   if (!slots.empty()) forked.store(true);
+  lens.after_fork(true);
   each_sink([](Sink& sink) { sink.after_fork(true); });
   mutex.unlock();
 }
@@ -84,8 +85,10 @@ void watch_forks() {
   auto before = [] {
     mutex.lock();
     each_sink([](Sink& sink) { sink.before_fork(); });
+    lens.before_fork();
   };
   auto after = [] {
+    lens.after_fork(false);
     each_sink([](Sink& sink) { sink.after_fork(false); });
     mutex.unlock();
   };

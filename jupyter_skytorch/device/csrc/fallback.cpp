@@ -177,6 +177,7 @@ void ask(Sink& sink, OpInfo& info, Stack& stack) {
   // Storages for the results exist before their sizes do.
   c10::SmallVector<at::Tensor, 4> reserved;
   Answer answer;
+  if (info.is_out) answer.asked = &info.name;
   uint64_t sequence;
   {
     Encoder encoder(sink);
@@ -188,6 +189,7 @@ void ask(Sink& sink, OpInfo& info, Stack& stack) {
         encoder.out().tag(wire::Output::kSkip);
         continue;
       }
+      answer.asked = &info.name;
       reserved.back() = make_tensor({0}, {1}, c10::kByte, device);
       Handle& handle = handle_of(reserved.back());
       encoder.announce(handle);  // freeing it must reach the server, whatever comes of it

@@ -16,6 +16,12 @@ void register_guard();
 void register_hooks();
 void register_whole(const std::vector<std::string>& names);
 void borrow_kernels(const std::vector<std::string>& names, const std::string& from, const std::string& to);
+// In lens_python.cpp.
+PyObject* new_mark(PyObject*, PyObject*);
+PyObject* lens_begin(PyObject*, PyObject* args);
+PyObject* lens_end(PyObject*, PyObject*);
+PyObject* steady_nanoseconds(PyObject*, PyObject*);
+PyObject* line_costs(const Lines<Issued>& issued, const Lines<Waited>& waited);
 
 namespace {
 
@@ -123,21 +129,18 @@ PyObject* counters(PyObject* self, PyObject*) {
   });
 }
 
-PyObject* take_sync_lines(PyObject* self, PyObject*) {
+PyObject* ask(PyObject* self, PyObject* record) {
+  if (!PyBytes_Check(record)) return PyErr_Format(PyExc_TypeError, "ask takes bytes");
+  return guarded([&] {
+    std::string answer = of(self).ask({PyBytes_AS_STRING(record), static_cast<size_t>(PyBytes_GET_SIZE(record))});
+    return PyBytes_FromStringAndSize(answer.data(), static_cast<Py_ssize_t>(answer.size()));
+  });
+}
+
+PyObject* take_lines(PyObject* self, PyObject*) {
   return guarded([&]() -> PyObject* {
-    PyObject* result = PyDict_New();
-    for (const auto& [line, sync] : of(self).take_sync_lines()) {
-      PyObject* key = PyLong_FromLongLong(line);
-      PyObject* value = Py_BuildValue("Kd", static_cast<unsigned long long>(sync.count), static_cast<double>(sync.wait_nanoseconds) / 1e9);
-      int failed = !key || !value || PyDict_SetItem(result, key, value) < 0;
-      Py_XDECREF(key);
-      Py_XDECREF(value);
-      if (failed) {
-        Py_DECREF(result);
-        return nullptr;
-      }
-    }
-    return result;
+    auto [issued, waited] = of(self).take_lines();
+    return line_costs(issued, waited);
   });
 }
 
@@ -160,7 +163,8 @@ PyMethodDef sink_methods[] = {
     {"drain", drain, METH_VARARGS, "drain(seconds) -> whether everything issued was executed in time."},
     {"raise_pending", raise_pending, METH_NOARGS, "raise_pending(): raise the oldest remote error not raised yet."},
     {"counters", counters, METH_NOARGS, "counters() -> dict, cumulative."},
-    {"take_sync_lines", take_sync_lines, METH_NOARGS, "take_sync_lines() -> {line: (count, seconds waited)} since the last call."},
+    {"ask", ask, METH_O, "ask(record) -> the reply to one record that Python wrote."},
+    {"take_lines", take_lines, METH_NOARGS, "take_lines() -> (issued, waited): what each line has cost since the last call."},
     {"open_device", open_device_, METH_VARARGS, "open_device(type, index) -> the index of a new sky device."},
     {nullptr, nullptr, 0, nullptr}};
 PyType_Slot sink_slots[] = {{Py_tp_new, reinterpret_cast<void*>(create)},
@@ -292,19 +296,6 @@ PyObject* exceptions(PyObject*, PyObject* factory) {
   Py_RETURN_NONE;
 }
 
-PyObject* mark_view(PyObject*, PyObject*) {
-  static Py_ssize_t shape[1] = {2};
-  static char format[] = "q";
-  Py_buffer view{};
-  view.buf = &mark;
-  view.len = sizeof mark;
-  view.itemsize = sizeof(int64_t);
-  view.format = format;
-  view.ndim = 1;
-  view.shape = shape;
-  return PyMemoryView_FromBuffer(&view);
-}
-
 PyObject* slot_of(PyObject*, PyObject* index) {
   long number = PyLong_AsLong(index);
   if (number == -1 && PyErr_Occurred()) return nullptr;
@@ -329,7 +320,10 @@ PyMethodDef methods[] = {
     {"set_exception_factory", exceptions, METH_O, "set_exception_factory(f): f makes the exceptions that are raised here."},
     {"op_number", op_number, METH_O, "op_number(name) -> the number of an op in a graph's definition."},
     {"device_slot", slot_of, METH_O, "device_slot(index) -> the number of a device on the wire."},
-    {"mark", mark_view, METH_NOARGS, "mark() -> a memoryview of [line, cell], to be written before each statement."},
+    {"mark", new_mark, METH_NOARGS, "mark() -> what a line, [0], and a cell, [1], are stored into before each statement."},
+    {"lens_begin", lens_begin, METH_VARARGS, "lens_begin(max_spans, cell_of): time this thread by line; cell_of(file) -> its cell, or 0."},
+    {"lens_end", lens_end, METH_NOARGS, "lens_end() -> (lines, spans, waits, dropped) since then."},
+    {"steady_nanoseconds", steady_nanoseconds, METH_NOARGS, "steady_nanoseconds() -> what the clock says that times lines."},
     {nullptr, nullptr, 0, nullptr}};
 PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_native", "The core of the sky device.", -1, methods, nullptr, nullptr, nullptr, nullptr};
 

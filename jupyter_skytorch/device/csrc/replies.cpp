@@ -179,12 +179,18 @@ void Sink::wait(Answer& answer, uint64_t sequence) {
     uint64_t took = nanoseconds(Clock::now() - began);
     ++sync_points_;
     waited_ += took;
-    SyncLine& line = sync_lines_[mark.line];
-    ++line.count;
-    line.wait_nanoseconds += took;
+    Waited& line = waited_by_line_[mark];
+    ++line.sync_points;
+    line.nanoseconds += took;
+    line.bytes += std::max<uint64_t>(answer.received, answer.data.size());
+    if (answer.asked) {
+      ++line.asks;
+      line.asked = answer.asked;
+    }
     error = take_pending(this_thread());
     if (!error) error = std::move(answer.error);
   }
+  if (lens.on()) lens.waited(nanoseconds(began.time_since_epoch()));
   if (error) raise_remote(*error, name_);
   if (!answer.done) raise_stopped();
 }
@@ -234,17 +240,15 @@ void Sink::admit_slowly() {
     urgent_ = true;
   }
   work_.notify_one();
+  auto began = Clock::now();
   {
     WithoutGil without;
     std::unique_lock lock(reply_mutex_);
     wait_until(lock, replied_, 1e8, [&] { return issued_.load() <= limit_.load() || stop_.load(); });
+    waited_by_line_[mark].held += nanoseconds(Clock::now() - began);
   }
+  if (lens.on()) lens.waited(nanoseconds(began.time_since_epoch()));
   if (stop_.load()) raise_stopped();
-}
-
-std::map<int64_t, Sink::SyncLine> Sink::take_sync_lines() {
-  std::lock_guard lock(reply_mutex_);
-  return std::exchange(sync_lines_, {});
 }
 
 }  // namespace skytorch

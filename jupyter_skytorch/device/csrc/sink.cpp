@@ -9,8 +9,6 @@ using wire::Record;
 using wire::Writer;
 using Seconds = std::chrono::duration<double>;
 
-Mark mark;
-
 namespace {
 
 constexpr size_t kFrameBytes = 64 << 10;
@@ -65,6 +63,7 @@ void Sink::committed(bool urgent) {
 
 void Sink::put_mark() {
   if (mark == last_mark_) return;
+  issued_by_line_.leave(last_mark_, issued());
   last_mark_ = mark;
   buffer_.tag(Record::kMark);
   buffer_.zigzag(last_mark_.line);
@@ -95,6 +94,7 @@ void Sink::cut_frame() {
   frame.first = buffer_first_;
   buffer_first_ = issued_.load(std::memory_order_relaxed) + 1;
   queued_bytes_ += frame.size();
+  cut_bytes_ += frame.size();
   frames_.push_back(std::move(frame));
   buffer_.reserve(kFrameBytes + 4096);
 }
@@ -127,6 +127,20 @@ void Sink::append(std::string_view record) {
   Entry entry(*this);
   entry.out().raw(record.data(), record.size());
   entry.commit();
+}
+
+std::string Sink::ask(std::string_view record) {
+  admit();
+  Answer answer;
+  uint64_t sequence;
+  {
+    Entry entry(*this);
+    entry.out().raw(record.data(), record.size());
+    entry.expect(answer);
+    sequence = entry.commit(true);
+  }
+  wait(answer, sequence);
+  return std::move(answer.data);
 }
 
 void Sink::free_generator(uint64_t id) noexcept {
@@ -180,12 +194,14 @@ void Sink::write_bulk(uint64_t storage, uint64_t offset, const char* data, size_
       std::memcpy(target + head.size(), data, chunk);
       {
         std::lock_guard lock(mutex_);
+        put_mark();
         cut_frame();
         uint64_t sequence = issued_.load(std::memory_order_relaxed) + 1;
         padded_varint(target + number, sequence);
         issued_.store(sequence, std::memory_order_relaxed);
         buffer_first_ = sequence + 1;
         queued_bytes_ += head.size() + chunk;
+        cut_bytes_ += chunk;
         frames_.push_back({{}, sequence, bytes});
       }
       work_.notify_one();
@@ -302,6 +318,15 @@ void Sink::raise_stopped() {
     message = stop_message_;
   }
   raise_session(kind, message);
+}
+
+// With the log's lock held.
+Issued Sink::issued() { return {ops_.load(), cut_bytes_ + buffer_.size(), uploads_.load(), upload_bytes_.load()}; }
+
+std::pair<Lines<Issued>, Lines<Waited>> Sink::take_lines() {
+  std::scoped_lock lock(mutex_, reply_mutex_);
+  issued_by_line_.leave(last_mark_, issued());
+  return {issued_by_line_.take(), std::exchange(waited_by_line_, {})};
 }
 
 Sink::Counters Sink::counters() {

@@ -15,23 +15,16 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
-#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "lens.h"
 #include "numbers.h"
 
 namespace skytorch {
-
-// The place in the user's program that is being executed: written by Python before each statement of a cell.
-struct Mark {
-  int64_t line = 0, cell = 0;
-  bool operator==(const Mark&) const = default;
-};
-extern Mark mark;
 
 // A number for the calling thread that no other thread is ever given.
 uint64_t this_thread();
@@ -50,6 +43,7 @@ struct Answer {
   void* target = nullptr;  // where kData is to be put
   uint64_t target_bytes = 0;
   uint64_t received = 0;
+  const std::string* asked = nullptr;  // the op whose results' shapes are waited for
   bool done = false;
   std::optional<RemoteError> error;
 };
@@ -93,6 +87,7 @@ class Sink {
   // Waits while the log is too far ahead of the server, and throws when the session is over. Called before each record,
   // without the lock.
   void admit() {
+    if (__builtin_expect(lens.on(), 0)) lens.issue();
     if (__builtin_expect(stop_.load(std::memory_order_relaxed) || issued_.load(std::memory_order_relaxed) > limit_.load(std::memory_order_relaxed), 0))
       admit_slowly();
   }
@@ -103,9 +98,15 @@ class Sink {
   void write_bulk(uint64_t storage, uint64_t offset, const char* data, size_t size);
   // Adds one record that Python wrote; dropped when the session is over. Never waits.
   void append(std::string_view record);
+  // The same, and answers with the reply.
+  std::string ask(std::string_view record);
   bool stopped() const { return stop_.load(std::memory_order_relaxed); }
   uint64_t ops() const { return ops_.load(std::memory_order_relaxed); }
   void count_op() { ops_.fetch_add(1, std::memory_order_relaxed); }
+  void count_upload(size_t bytes) {
+    uploads_.fetch_add(1, std::memory_order_relaxed);
+    upload_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  }
   // Like Entry, for frees, which come from destructors: never throws, never waits.
   void free_storage(uint64_t id) noexcept;
   void free_generator(uint64_t id) noexcept;
@@ -129,10 +130,8 @@ class Sink {
     uint64_t issued = 0, executed = 0;
   };
   Counters counters();
-  struct SyncLine {
-    uint64_t count = 0, wait_nanoseconds = 0;
-  };
-  std::map<int64_t, SyncLine> take_sync_lines();
+  // What each line has cost since the last call.
+  std::pair<Lines<Issued>, Lines<Waited>> take_lines();
   // Raises the oldest error that nobody has been told of.
   void raise_pending();
   // Waits until everything issued so far is executed; false when it takes longer.
@@ -156,6 +155,7 @@ class Sink {
   std::optional<Frame> next_frame(double seconds);
   void admit_slowly();
   void put_mark();
+  Issued issued();
   void note_turn();
   uint64_t issuer(uint64_t sequence);
   void cut_frame();
@@ -175,13 +175,15 @@ class Sink {
   std::deque<Frame> frames_;
   size_t queued_bytes_ = 0;
   Mark last_mark_;
+  uint64_t cut_bytes_ = 0;
+  IssuedByLine issued_by_line_;
   Numbers storages_;
   std::vector<bool> defined_;
   bool urgent_ = false, sender_idle_ = false, linger_ = false;
   double patience_ = 0.3e-3;  // s that the sender lets a frame gather
   size_t chunk_bytes_ = 1 << 20;
   std::condition_variable work_, room_;
-  std::atomic<uint64_t> ops_{0}, bytes_up_{0};
+  std::atomic<uint64_t> ops_{0}, bytes_up_{0}, uploads_{0}, upload_bytes_{0};
   std::atomic<uint64_t> issued_{0};  // the last sequence number given
   std::atomic<uint64_t> limit_{kFirstAhead};
 
@@ -200,7 +202,7 @@ class Sink {
   std::deque<RemoteError> pending_;
   uint64_t executed_ = 0, busy_ = 0, bytes_down_ = 0, sync_points_ = 0, waited_ = 0;
   double record_cost_ = 0;  // ns, averaged
-  std::map<int64_t, SyncLine> sync_lines_;
+  Lines<Waited> waited_by_line_;
   std::atomic<bool> stop_{false};
   std::string stop_kind_, stop_message_;
 

@@ -37,12 +37,16 @@ void upload(const at::Tensor& source, const at::Tensor& target) {
   }
   uint64_t offset = static_cast<uint64_t>(target.storage_offset()) * target.element_size();
   const auto* data = static_cast<const char*>(source.const_data_ptr());
-  if (bytes > kSmall) return sink.write_bulk(handle.id, offset, data, bytes);
-  Sink::Entry entry(sink, wire::Record::kWrite);
-  entry.out().varint(handle.id);
-  entry.out().varint(offset);
-  entry.out().text({data, bytes});
-  entry.commit();
+  if (bytes > kSmall) {
+    sink.write_bulk(handle.id, offset, data, bytes);
+  } else {
+    Sink::Entry entry(sink, wire::Record::kWrite);
+    entry.out().varint(handle.id);
+    entry.out().varint(offset);
+    entry.out().text({data, bytes});
+    entry.commit();
+  }
+  sink.count_upload(bytes);
 }
 
 // Huge pages for a large target: faulting it in by small ones takes longer than filling it.

@@ -33,6 +33,9 @@ enum class Record : uint8_t {
   kDefineGraph = 25,  // graph, a definition as data (docs/protocol.md)
   kRunGraph = 26,     // as kOp, with a graph for the op: its tensors, then its numbers
   kFreeGraph = 27,    // graph
+  kClock = 30,        // replied as kValues: the server's steady clock, ns
+  kProfile = 31,      // events: time what follows, and keep so many of the single times; 0: no longer
+  kProfiled = 32,     // replied as data: what was timed since, see profile.cpp
 };
 
 enum class Value : uint8_t {
@@ -112,6 +115,7 @@ constexpr uint64_t kMaxSettingValues = 8;
 constexpr uint64_t kMaxGraphs = 1u << 12;
 constexpr uint64_t kMaxGraphBytes = 4u << 20;
 constexpr uint64_t kMaxGraphValues = 1u << 16;
+constexpr uint64_t kMaxProfileEvents = 1u << 20;
 constexpr uint64_t kMaxGeneratorStateBytes = 1u << 16;
 constexpr uint8_t kMaxDtype = 63;
 

@@ -36,6 +36,11 @@ void write_conjugates(const at::Tensor& output, bool conjugate) {
 }  // namespace
 
 void Interpreter::step(Reader& in, uint64_t sequence, ReplyPort& port) {
+  if (__builtin_expect(profile_ != nullptr, 0)) execute_timed(in, sequence, port);
+  else execute(in, sequence, port);
+}
+
+void Interpreter::execute(Reader& in, uint64_t sequence, ReplyPort& port) {
   sequence_ = sequence;
   origin_ = sequence ? sequence : kUnaryOrigin;
   switch (static_cast<Record>(in.byte())) {
@@ -89,6 +94,9 @@ void Interpreter::step(Reader& in, uint64_t sequence, ReplyPort& port) {
     case Record::kDefineGraph: graphs_.define(in); break;
     case Record::kRunGraph: execute(in, graphs_.at(in.varint()), false); break;
     case Record::kFreeGraph: graphs_.erase(in.varint()); break;
+    case Record::kClock: clock(); break;
+    case Record::kProfile: profile(in); break;
+    case Record::kProfiled: profiled(port); break;
     default: throw Malformed("a record of an unknown kind");
   }
   counters_.storages.store(store_.size(), std::memory_order_relaxed);
@@ -201,8 +209,12 @@ void Interpreter::execute(Reader& in, Operator& op, bool ask) {
 
 void Interpreter::call(Operator& op, bool ask) {
   if (!op.refusal.empty()) C10_THROW_ERROR(NotImplementedError, op.refusal);
-  if (op.graph) return op.graph->run(stack_, current_);
-  op.handle->callBoxed(&stack_);
+  bool timed = profile_ && !touched_.items.empty();
+  if (timed) profile_->kernel_begins(touched_.items.front().entry->home);
+  if (op.graph) op.graph->run(stack_, current_);
+  else op.handle->callBoxed(&stack_);
+  if (timed) profile_->kernel_ends();
+  if (op.graph) return;
   for (const auto& item : touched_.items)
     if (item.access == Access::kOverwrite) write_conjugates(item.home ? item.entry->home : item.output, item.conjugate);
   if (ask) {

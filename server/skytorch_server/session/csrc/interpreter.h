@@ -10,6 +10,7 @@
 #include "failure.h"
 #include "graphs.h"
 #include "operators.h"
+#include "profile.h"
 #include "store.h"
 #include "values.h"
 
@@ -43,6 +44,11 @@ class Interpreter {
   const Counters& counters() const { return counters_; }
 
  private:
+  void execute(wire::Reader& in, uint64_t sequence, ReplyPort& port);
+  void execute_timed(wire::Reader& in, uint64_t sequence, ReplyPort& port);
+  void profile(wire::Reader& in);
+  void profiled(ReplyPort& port);
+  void clock();
   void define_op(wire::Reader& in);
   void op(wire::Reader& in, bool ask);
   void execute(wire::Reader& in, Operator& op, bool ask);
@@ -93,6 +99,7 @@ class Interpreter {
   std::unordered_map<uint64_t, Reported> reported_;
   uint64_t poison_ = 0;  // of the current record
 
+  std::unique_ptr<Profile> profile_;  // while the client profiles
   std::atomic<uint64_t> cancel_first_{1}, cancel_last_{0};
   Counters counters_;
 };
