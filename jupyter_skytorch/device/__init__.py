@@ -5,7 +5,7 @@ A C++ core (``csrc``) writes what is done to sky tensors as records into a :clas
 
 from __future__ import annotations
 
-from .backend import Sink, core, mark, new_sink
+from .backend import Sink, core, marks, new_sink
 from .errors import ConnectError, SessionClosed, SessionLost, SkyError
 from .settings import follow as follow_settings
 
@@ -17,6 +17,6 @@ __all__ = [
     "SkyError",
     "core",
     "follow_settings",
-    "mark",
+    "marks",
     "new_sink",
 ]

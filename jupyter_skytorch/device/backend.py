@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import ModuleType
 
-__all__ = ["Sink", "core", "mark", "new_sink"]
+__all__ = ["Sink", "core", "marks", "new_sink"]
 
 
 class Sink(Protocol):
@@ -133,9 +133,9 @@ def _register() -> ModuleType:
 core: Any = _register()
 _sparse_kernels = sparse.register(core)
 
-#: The place in the user's program, [0] the line and [1] the cell: stored before each statement of a cell and read by
-#: the core, so that errors and costs can be named by it. It can't be read.
-mark: Any = core.mark()
+#: The line of the user's program, its lower byte and the rest: stored before each statement of a cell and read by the
+#: core, so that errors and costs can be named by it.
+marks: list[int] = core.marks()
 
 
 def new_sink(name: str) -> Sink:

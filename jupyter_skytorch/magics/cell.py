@@ -93,7 +93,7 @@ class _Run:
         """Execute, wait for the remote end, raise its errors here, and show the ledger."""
         __tracebackhide__ = True
         codes = self._source.compile()
-        device.mark[0], device.mark[1] = 0, self._source.number
+        device.core.set_place(0, self._source.number)
         if self._profiler is not None:
             with one_line():
                 self._profiler.begin()
@@ -117,19 +117,19 @@ class _Run:
             raise
         finally:
             self._show()
-            device.mark[1] = 0
+            device.core.set_place(0, 0)
 
     def _execute(self, codes: Iterator[CodeType]) -> None:
         __tracebackhide__ = True
         namespace = self._shell.user_ns
         outer = namespace.get(MARK)
-        namespace[MARK] = device.mark
+        namespace[MARK] = device.marks if self._profiler is None else device.core.lens_mark()
         try:
             with sky_by_default(self._compute.device()), self._cuda(namespace), self._compiling():
                 for code in codes:
                     exec(code, namespace)  # noqa: S102 (a cell is code to execute)
         finally:
-            device.mark[0] = 0
+            device.core.set_place(0, self._source.number)
             if outer is None:
                 namespace.pop(MARK, None)
 

@@ -85,12 +85,12 @@ def test_views_that_reach_outside_their_storage_are_refused(sky: torch.device) -
 
 def test_an_error_names_the_op_and_the_line_that_issued_it(sky: torch.device) -> None:
     table = torch.zeros(4, device=sky)
-    device.mark[0], device.mark[1] = 12, 3
+    device.core.set_place(12, 3)
     table[torch.tensor([9], device=sky)]
-    device.mark[0], device.mark[1] = 20, 3
+    device.core.set_place(20, 3)
     with pytest.raises(IndexError, match=r"\[aten::index.Tensor_out on local, cell 3, line 12\]"):
         torch.sky.synchronize()
-    device.mark[0], device.mark[1] = 0, 0
+    device.core.set_place(0, 0)
     torch.sky.synchronize()
 
 

@@ -4,7 +4,8 @@
 
 namespace skytorch {
 
-Mark mark;
+PyObject* marks = nullptr;
+Mark marked;
 Lens lens;
 
 void Lens::begin(size_t max_spans, PyObject* cell_of) {
@@ -12,9 +13,9 @@ void Lens::begin(size_t max_spans, PyObject* cell_of) {
   std::lock_guard lock(mutex_);
   owner_ = this_thread();
   max_spans_ = max_spans;
-  statement_ = here_ = mark;
+  statement_ = place_ = skytorch::place();
   since_ = now();
-  open_ = {mark, since_, since_};
+  open_ = {place_, since_, since_};
   Py_INCREF(cell_of);
   ask_cell_ = cell_of;
   on_.store(true);
@@ -26,7 +27,7 @@ Lens::Times Lens::end() {
   Times times;
   {
     std::lock_guard lock(mutex_);
-    spend(here_, now());
+    spend(place_, now());
     close();
     codes.swap(cells_);
     times = std::exchange(times_, {});
@@ -36,18 +37,13 @@ Lens::Times Lens::end() {
   return times;
 }
 
-void Lens::cell_begins(int64_t cell) {
-  if (this_thread() == owner_) statement_.cell = cell;
-}
-
-void Lens::statement(int64_t line) {
+void Lens::statement(const Mark& place) {
   if (this_thread() != owner_) return;
   std::lock_guard lock(mutex_);
-  spend(here_, now());
+  spend(place_, now());
   close();
-  statement_.line = line;
-  mark = here_ = statement_;
-  ++times_.lines[here_].visits;
+  statement_ = place_ = place;
+  ++times_.lines[place].visits;
 }
 
 void Lens::issue() {
@@ -55,7 +51,7 @@ void Lens::issue() {
   WithGil gil;
   PyObject *type, *value, *trace;
   PyErr_Fetch(&type, &value, &trace);
-  Mark place = statement_;
+  Mark found = statement_;
   PyFrameObject* frame = PyEval_GetFrame();
   Py_XINCREF(frame);
   while (frame) {
@@ -64,7 +60,7 @@ void Lens::issue() {
     // The cell's own statements are known by their marks, which are the numbers of their first lines.
     bool own = number == statement_.cell && !(code->co_flags & CO_OPTIMIZED);
     Py_DECREF(code);
-    if (number && !own) place = {PyFrame_GetLineNumber(frame), number};
+    if (number && !own) found = {PyFrame_GetLineNumber(frame), number};
     PyFrameObject* back = number ? nullptr : PyFrame_GetBack(frame);
     Py_DECREF(frame);
     frame = back;
@@ -72,8 +68,8 @@ void Lens::issue() {
   PyErr_Restore(type, value, trace);
   std::lock_guard lock(mutex_);
   if (!on()) return;
-  mark = here_ = place;
-  spend(place, now());
+  place_ = found;
+  spend(found, now());
 }
 
 void Lens::waited(uint64_t began) {
@@ -81,8 +77,8 @@ void Lens::waited(uint64_t began) {
   uint64_t ended = now();
   std::lock_guard lock(mutex_);
   if (!on()) return;
-  times_.lines[mark].waited += ended - began;
-  keep(times_.waits, {mark, began, ended});
+  times_.lines[place_].waited += ended - began;
+  keep(times_.waits, {place_, began, ended});
 }
 
 // With the lock held: the time since the last call was spent at `place`, in one span with what was before it there.

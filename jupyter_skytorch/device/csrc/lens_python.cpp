@@ -5,23 +5,21 @@ namespace skytorch {
 
 namespace {
 
-// mark[0] = line, mark[1] = cell. The cell's code stores the line before each statement, so this is a type of its own:
-// a store into a memoryview takes twice as long.
+// While a cell is profiled its statements store into this instead of the list: the rest of the line first, where a cell
+// has so many, then the lower byte.
+int64_t upper = 0;
+
 int store_mark(PyObject*, PyObject* key, PyObject* value) {
-  Py_ssize_t index = PyLong_AsSsize_t(key);
-  if (index < 0 || index > 1) {
-    if (!PyErr_Occurred()) PyErr_SetString(PyExc_IndexError, "a mark has a line, 0, and a cell, 1");
-    return -1;
+  if (small_number(key)) {
+    upper = small_number(value) << 8;
+  } else if (lens.on()) {
+    lens.statement({upper + small_number(value), marked.cell});
   }
-  long long number = PyLong_AsLongLong(value);
-  if (number == -1 && PyErr_Occurred()) return -1;
-  (index ? mark.cell : mark.line) = number;
-  if (__builtin_expect(lens.on(), 0)) index ? lens.cell_begins(number) : lens.statement(number);
   return 0;
 }
 
 PyType_Slot mark_slots[] = {{Py_mp_ass_subscript, reinterpret_cast<void*>(store_mark)},
-                            {Py_tp_doc, const_cast<char*>("The place in the program that is being executed: [line, cell], to be stored into.")},
+                            {Py_tp_doc, const_cast<char*>("Times what is stored into it: the line of the statement that comes.")},
                             {0, nullptr}};
 PyType_Spec mark_spec = {"jupyter_skytorch.device._native.Mark", sizeof(PyObject), 0, Py_TPFLAGS_DEFAULT, mark_slots};
 
@@ -48,11 +46,29 @@ PyObject* span_list(const std::vector<Lens::Span>& spans) {
 
 }  // namespace
 
-PyObject* new_mark(PyObject*, PyObject*) {
+PyObject* marks_(PyObject*, PyObject*) { return Py_NewRef(marks); }
+
+PyObject* set_place(PyObject*, PyObject* args) {
+  long long line, cell;
+  if (!PyArg_ParseTuple(args, "LL", &line, &cell)) return nullptr;
+  PyObject *lower = PyLong_FromLongLong(line & 0xff), *rest = PyLong_FromLongLong(line >> 8 & 0xff);
+  if (!lower || !rest || PyList_SetItem(marks, 0, lower) < 0 || PyList_SetItem(marks, 1, rest) < 0) return nullptr;
+  marked.cell = cell;
+  upper = 0;
+  if (lens.on()) lens.statement({line, cell});
+  Py_RETURN_NONE;
+}
+
+PyObject* lens_mark(PyObject*, PyObject*) {
   PyObject* type = PyType_FromSpec(&mark_spec);
   PyObject* made = type ? PyObject_CallNoArgs(type) : nullptr;
   Py_XDECREF(type);
   return made;
+}
+
+bool make_marks() {
+  marks = Py_BuildValue("[ii]", 0, 0);
+  return marks;
 }
 
 PyObject* lens_begin(PyObject*, PyObject* args) {

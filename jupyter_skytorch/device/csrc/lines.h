@@ -2,13 +2,14 @@
 // is waited for, and not at each op.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <unordered_map>
 
 namespace skytorch {
 
-// The place in the user's program that is being executed: written by Python before each statement of a cell.
+// A place in the user's program.
 struct Mark {
   int64_t line = 0, cell = 0;
   bool operator==(const Mark&) const = default;
@@ -25,16 +26,24 @@ template <typename Cost>
 class Lines {
  public:
   Cost& operator[](const Mark& mark) {
-    auto found = costs_.find(mark);
-    if (found != costs_.end()) return found->second;
-    return costs_[costs_.size() < kMaxLines ? mark : Mark{}];
+    Recent& recent = recent_[static_cast<size_t>(mark.line) % kRecent];
+    if (!recent.cost || !(recent.mark == mark)) {
+      auto found = costs_.find(mark);
+      recent = {mark, found != costs_.end() ? &found->second : &costs_[costs_.size() < kMaxLines ? mark : Mark{}]};
+    }
+    return *recent.cost;
   }
   auto begin() const { return costs_.begin(); }
   auto end() const { return costs_.end(); }
 
  private:
-  static constexpr size_t kMaxLines = 1 << 16;
+  static constexpr size_t kMaxLines = 1 << 16, kRecent = 16;
+  struct Recent {
+    Mark mark;
+    Cost* cost = nullptr;  // in `costs_`, where it stays
+  };
   std::unordered_map<Mark, Cost, MarkHash> costs_;
+  std::array<Recent, kRecent> recent_{};
 };
 
 // What was issued.

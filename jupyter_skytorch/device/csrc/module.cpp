@@ -17,7 +17,10 @@ void register_hooks();
 void register_whole(const std::vector<std::string>& names);
 void borrow_kernels(const std::vector<std::string>& names, const std::string& from, const std::string& to);
 // In lens_python.cpp.
-PyObject* new_mark(PyObject*, PyObject*);
+bool make_marks();
+PyObject* marks_(PyObject*, PyObject*);
+PyObject* set_place(PyObject*, PyObject* args);
+PyObject* lens_mark(PyObject*, PyObject*);
 PyObject* lens_begin(PyObject*, PyObject* args);
 PyObject* lens_end(PyObject*, PyObject*);
 PyObject* steady_nanoseconds(PyObject*, PyObject*);
@@ -320,7 +323,9 @@ PyMethodDef methods[] = {
     {"set_exception_factory", exceptions, METH_O, "set_exception_factory(f): f makes the exceptions that are raised here."},
     {"op_number", op_number, METH_O, "op_number(name) -> the number of an op in a graph's definition."},
     {"device_slot", slot_of, METH_O, "device_slot(index) -> the number of a device on the wire."},
-    {"mark", new_mark, METH_NOARGS, "mark() -> what a line, [0], and a cell, [1], are stored into before each statement."},
+    {"marks", marks_, METH_NOARGS, "marks() -> the list that statements store their line into, its lower byte and the rest."},
+    {"set_place", set_place, METH_VARARGS, "set_place(line, cell): what comes is of this line."},
+    {"lens_mark", lens_mark, METH_NOARGS, "lens_mark() -> what takes the place of that list while a cell is profiled."},
     {"lens_begin", lens_begin, METH_VARARGS, "lens_begin(max_spans, cell_of): time this thread by line; cell_of(file) -> its cell, or 0."},
     {"lens_end", lens_end, METH_NOARGS, "lens_end() -> (lines, spans, waits, dropped) since then."},
     {"steady_nanoseconds", steady_nanoseconds, METH_NOARGS, "steady_nanoseconds() -> what the clock says that times lines."},
@@ -336,7 +341,7 @@ PyMODINIT_FUNC PyInit__native() {
   PyObject* module = PyModule_Create(&definition);
   if (!module) return nullptr;
   PyObject* type = PyType_FromSpec(&sink_spec);
-  if (!type || PyModule_AddObject(module, "Sink", type) < 0) {
+  if (!type || !make_marks() || PyModule_AddObject(module, "Sink", type) < 0) {
     Py_XDECREF(type);
     Py_DECREF(module);
     return nullptr;

@@ -18,6 +18,7 @@ using Seconds = std::chrono::duration<double>;
 namespace {
 
 constexpr size_t kMaxPending = 64;
+constexpr size_t kMaxFailed = 256;
 constexpr double kRunAhead = 2e9;  // ns of remote work
 constexpr double kMinRecords = 64, kMaxRecords = 100'000;
 constexpr double kCostWindow = 10e6;  // ns of remote work over which a record's cost is averaged
@@ -133,7 +134,12 @@ void Sink::deliver(Reader& in) {
       error.line = in.zigzag();
       error.cell = in.zigzag();
       error.message = in.text(wire::kMaxTextBytes);
-      error.thread = issuer(error.origin);
+      Turn turn = turn_of(error.origin);
+      error.thread = turn.thread;
+      const Mark& at = failed_.try_emplace(error.origin, turn.mark).first->second;
+      error.line = at.line;
+      error.cell = at.cell;
+      if (failed_.size() > kMaxFailed) failed_.erase(failed_.begin());
       if (answer) {
         answer->error = std::move(error);
         return finish();
@@ -179,7 +185,7 @@ void Sink::wait(Answer& answer, uint64_t sequence) {
     uint64_t took = nanoseconds(Clock::now() - began);
     ++sync_points_;
     waited_ += took;
-    Waited& line = waited_by_line_[mark];
+    Waited& line = waited_by_line_[place()];
     ++line.sync_points;
     line.nanoseconds += took;
     line.bytes += std::max<uint64_t>(answer.received, answer.data.size());
@@ -245,7 +251,7 @@ void Sink::admit_slowly() {
     WithoutGil without;
     std::unique_lock lock(reply_mutex_);
     wait_until(lock, replied_, 1e8, [&] { return issued_.load() <= limit_.load() || stop_.load(); });
-    waited_by_line_[mark].held += nanoseconds(Clock::now() - began);
+    waited_by_line_[place()].held += nanoseconds(Clock::now() - began);
   }
   if (lens.on()) lens.waited(nanoseconds(began.time_since_epoch()));
   if (stop_.load()) raise_stopped();

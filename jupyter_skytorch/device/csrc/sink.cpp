@@ -33,7 +33,6 @@ uint64_t this_thread() {
 }
 
 Sink::Entry::Entry(Sink& sink) : sink_(sink), lock_(sink.mutex_) {
-  sink_.put_mark();
   sink_.note_turn();
   start_ = sink_.buffer_.size();
 }
@@ -61,30 +60,30 @@ void Sink::committed(bool urgent) {
   }
 }
 
-void Sink::put_mark() {
-  if (mark == last_mark_) return;
-  issued_by_line_.leave(last_mark_, issued());
-  last_mark_ = mark;
-  buffer_.tag(Record::kMark);
-  buffer_.zigzag(last_mark_.line);
-  buffer_.zigzag(last_mark_.cell);
-  issued_.fetch_add(1, std::memory_order_relaxed);
-}
-
 void Sink::note_turn() {
   uint64_t thread = this_thread();
-  if (thread == last_thread_) return;
+  Mark here = place();
+  if (__builtin_expect(lens.on(), 0) && !(here == told_mark_)) {
+    told_mark_ = here;
+    buffer_.tag(Record::kMark);
+    buffer_.zigzag(here.line);
+    buffer_.zigzag(here.cell);
+    issued_.fetch_add(1, std::memory_order_relaxed);
+  }
+  if (thread == last_thread_ && here == last_mark_) return;
+  issued_by_line_.leave(last_mark_, issued());
   last_thread_ = thread;
+  last_mark_ = here;
   uint64_t told = told_.load(std::memory_order_relaxed);
   std::lock_guard lock(turns_mutex_);
   while (turns_.size() > 1 && turns_[1].first <= told) turns_.pop_front();
-  turns_.push_back({issued_.load(std::memory_order_relaxed) + 1, thread});
+  turns_.push_back({issued_.load(std::memory_order_relaxed) + 1, thread, here});
 }
 
-uint64_t Sink::issuer(uint64_t sequence) {
+Sink::Turn Sink::turn_of(uint64_t sequence) {
   std::lock_guard lock(turns_mutex_);
   auto after = std::upper_bound(turns_.begin(), turns_.end(), sequence, [](uint64_t one, const Turn& turn) { return one < turn.first; });
-  return after == turns_.begin() ? 0 : std::prev(after)->thread;
+  return after == turns_.begin() ? Turn{} : *std::prev(after);
 }
 
 void Sink::cut_frame() {
@@ -194,7 +193,7 @@ void Sink::write_bulk(uint64_t storage, uint64_t offset, const char* data, size_
       std::memcpy(target + head.size(), data, chunk);
       {
         std::lock_guard lock(mutex_);
-        put_mark();
+        note_turn();
         cut_frame();
         uint64_t sequence = issued_.load(std::memory_order_relaxed) + 1;
         padded_varint(target + number, sequence);

@@ -15,6 +15,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -154,10 +155,8 @@ class Sink {
   // The next frame; none when closed or timed out. Without the GIL.
   std::optional<Frame> next_frame(double seconds);
   void admit_slowly();
-  void put_mark();
   Issued issued();
   void note_turn();
-  uint64_t issuer(uint64_t sequence);
   void cut_frame();
   void committed(bool urgent);
   void deliver(wire::Reader& replies);
@@ -174,7 +173,7 @@ class Sink {
   uint64_t buffer_first_ = 1;
   std::deque<Frame> frames_;
   size_t queued_bytes_ = 0;
-  Mark last_mark_;
+  Mark last_mark_, told_mark_;  // told: to the server, which is told only while a cell is profiled
   uint64_t cut_bytes_ = 0;
   IssuedByLine issued_by_line_;
   Numbers storages_;
@@ -187,10 +186,12 @@ class Sink {
   std::atomic<uint64_t> issued_{0};  // the last sequence number given
   std::atomic<uint64_t> limit_{kFirstAhead};
 
-  // Which thread issued what isn't executed yet: an error is raised where it was caused. Where a turn begins.
+  // Which thread and line issued what isn't executed yet: an error is raised where it was caused, and names the line.
   struct Turn {
     uint64_t first = 0, thread = 0;
+    Mark mark;
   };
+  Turn turn_of(uint64_t sequence);
   uint64_t last_thread_ = 0;  // with the log's lock held
   std::mutex turns_mutex_;    // the innermost
   std::deque<Turn> turns_;
@@ -203,6 +204,7 @@ class Sink {
   uint64_t executed_ = 0, busy_ = 0, bytes_down_ = 0, sync_points_ = 0, waited_ = 0;
   double record_cost_ = 0;  // ns, averaged
   Lines<Waited> waited_by_line_;
+  std::map<uint64_t, Mark> failed_;  // the lines of what went wrong; tensors that it left unwritten name it again
   std::atomic<bool> stop_{false};
   std::string stop_kind_, stop_message_;
 
