@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 OPS = 240
 """So few that a sink that nobody reads takes them at once: the server's part is not to be measured."""
 TIMES = 20
-ROUNDS = 61
+ROUNDS = 41
 BODIES = {
     "one line": ["x = x + 1"],
     "four lines": ["x = x + 1", "x = x * 2", "x = x - 1", "x = x / 2"],
@@ -37,9 +37,15 @@ class _Bench:
         self._sink.start(0, 1 << 20)
         self._device = torch.device("sky", self._sink.open_device("cpu", 0))
 
-    def issue(self, code: CodeType, mark: object) -> float:
-        """The shortest time of some runs, in nanoseconds an op."""
-        return min(self._once(code, mark) for _ in range(TIMES)) / OPS * 1e9
+    def pairs(self, rounds: int, lines: list[str], mark: object) -> list[tuple[float, float]]:
+        """Nanoseconds an op with marks and without: of each round the shortest of some runs, which take turns."""
+        marked, bare = _code(lines, marked=True), _code(lines, marked=False)
+        pairs = []
+        for _ in range(rounds):
+            runs = in_turn(TIMES, lambda: self._once(marked, mark), lambda: self._once(bare, None))
+            with_marks, without = (min(side) / OPS * 1e9 for side in zip(*runs, strict=True))
+            pairs.append((with_marks, without))
+        return pairs
 
     def _once(self, code: CodeType, mark: object) -> float:
         namespace = {"x": torch.zeros(4, device=self._device), MARK: mark}
@@ -68,16 +74,12 @@ def measure(_rig: Rig) -> list[Figure]:
     bench, figures = _Bench(), []
     try:
         for name, lines in BODIES.items():
-            bare, marked = _code(lines, marked=False), _code(lines, marked=True)
-            pairs = in_turn(
-                ROUNDS, lambda code=marked: bench.issue(code, device.marks), lambda code=bare: bench.issue(code, None)
-            )
+            pairs = bench.pairs(ROUNDS, lines, device.marks)
             figures.append(
                 paired(f"ops whose line is known, {name}", "ns/op", pairs, Target(1.03), "the same without marks")
             )
         device.core.lens_begin(0, lambda _file: 0)
-        lens = device.core.lens_mark()
-        pairs = in_turn(ROUNDS // 3, lambda: bench.issue(marked, lens), lambda: bench.issue(bare, None))
+        pairs = bench.pairs(ROUNDS, BODIES["four lines"], device.core.lens_mark())
         figures.append(paired("ops of a profiled cell, four lines", "ns/op", pairs, None, "the same without marks"))
     finally:
         device.core.lens_end()

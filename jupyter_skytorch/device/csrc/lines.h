@@ -49,7 +49,6 @@ class Lines {
 // What was issued.
 struct Issued {
   uint64_t ops = 0, bytes = 0, uploads = 0, upload_bytes = 0;
-  bool operator==(const Issued&) const = default;
 };
 
 // What was waited for.
@@ -64,20 +63,24 @@ struct Waited {
 class IssuedByLine {
  public:
   // The program leaves a line, when so much has been issued since the session began.
-  void leave(const Mark& line, const Issued& now) {
-    if (now == before_) return;
+  void leave(const Mark& line, uint64_t ops, uint64_t bytes) {
+    if (bytes == bytes_) return;
     Issued& cost = lines_[line];
-    cost.ops += now.ops - before_.ops;
-    cost.bytes += now.bytes - before_.bytes;
-    cost.uploads += now.uploads - before_.uploads;
-    cost.upload_bytes += now.upload_bytes - before_.upload_bytes;
-    before_ = now;
+    cost.ops += ops - ops_;
+    cost.bytes += bytes - bytes_;
+    ops_ = ops;
+    bytes_ = bytes;
+  }
+  void upload(const Mark& line, uint64_t bytes) {
+    Issued& cost = lines_[line];
+    ++cost.uploads;
+    cost.upload_bytes += bytes;
   }
   Lines<Issued> take() { return std::exchange(lines_, {}); }
 
  private:
   Lines<Issued> lines_;
-  Issued before_;
+  uint64_t ops_ = 0, bytes_ = 0;  // when the last line was left
 };
 
 }  // namespace skytorch

@@ -71,7 +71,7 @@ void Sink::note_turn() {
     issued_.fetch_add(1, std::memory_order_relaxed);
   }
   if (thread == last_thread_ && here == last_mark_) return;
-  issued_by_line_.leave(last_mark_, issued());
+  issued_by_line_.leave(last_mark_, ops_.load(std::memory_order_relaxed), cut_bytes_ + buffer_.size());
   last_thread_ = thread;
   last_mark_ = here;
   uint64_t told = told_.load(std::memory_order_relaxed);
@@ -319,12 +319,9 @@ void Sink::raise_stopped() {
   raise_session(kind, message);
 }
 
-// With the log's lock held.
-Issued Sink::issued() { return {ops_.load(), cut_bytes_ + buffer_.size(), uploads_.load(), upload_bytes_.load()}; }
-
 std::pair<Lines<Issued>, Lines<Waited>> Sink::take_lines() {
   std::scoped_lock lock(mutex_, reply_mutex_);
-  issued_by_line_.leave(last_mark_, issued());
+  issued_by_line_.leave(last_mark_, ops_.load(std::memory_order_relaxed), cut_bytes_ + buffer_.size());
   return {issued_by_line_.take(), std::exchange(waited_by_line_, {})};
 }
 

@@ -105,8 +105,8 @@ class Sink {
   uint64_t ops() const { return ops_.load(std::memory_order_relaxed); }
   void count_op() { ops_.fetch_add(1, std::memory_order_relaxed); }
   void count_upload(size_t bytes) {
-    uploads_.fetch_add(1, std::memory_order_relaxed);
-    upload_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+    std::lock_guard lock(mutex_);
+    issued_by_line_.upload(place(), bytes);
   }
   // Like Entry, for frees, which come from destructors: never throws, never waits.
   void free_storage(uint64_t id) noexcept;
@@ -155,7 +155,6 @@ class Sink {
   // The next frame; none when closed or timed out. Without the GIL.
   std::optional<Frame> next_frame(double seconds);
   void admit_slowly();
-  Issued issued();
   void note_turn();
   void cut_frame();
   void committed(bool urgent);
@@ -182,7 +181,7 @@ class Sink {
   double patience_ = 0.3e-3;  // s that the sender lets a frame gather
   size_t chunk_bytes_ = 1 << 20;
   std::condition_variable work_, room_;
-  std::atomic<uint64_t> ops_{0}, bytes_up_{0}, uploads_{0}, upload_bytes_{0};
+  std::atomic<uint64_t> ops_{0}, bytes_up_{0};
   std::atomic<uint64_t> issued_{0};  // the last sequence number given
   std::atomic<uint64_t> limit_{kFirstAhead};
 
