@@ -100,7 +100,7 @@ def _of(line: LineCost, wall_seconds: float) -> Advice | None:
         source=_shown(line),
         often=_often(line, count),
         count=f"{count:,}",
-        share=f"{share:.0%}".replace("%", " %"),
+        share=f"{share * 100:.0f} %",
         op=line.asked.removeprefix("aten::"),
         size=f"{line.upload_bytes // max(line.uploads, 1):,} bytes",
     )

@@ -124,7 +124,7 @@ def _ops(profile: Profile) -> Columns:
             f"{op.count:,}",
             duration(op.remote_seconds),
             duration(op.remote_seconds / op.count),
-            f"{op.remote_seconds / whole:.0%}",
+            f"{op.remote_seconds / whole * 100:.0f} %",
         ]
         for op in profile.ops[:_OPS]
     ]

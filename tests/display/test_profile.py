@@ -100,7 +100,7 @@ def test_text_and_html_say_the_same() -> None:
     assert rows[0] == ["line", "source", "times", "issue", "wait", "remote", "ops", "↑", "↓", "sync points"]
     assert [row[0] for row in rows[1:5]] == ["8", "9", "3 in cell 2", "-"]
     assert rows[2][2:] == ["500", "100 ms", "6.1 s", "10 ms", "500", "2.93 KiB", "2 KiB", "500"]
-    assert rows[6] == ["mm.out", "100", "3 s", "30 ms", "83%"]
+    assert rows[6] == ["mm.out", "100", "3 s", "30 ms", "83 %"]
     for row in rows:
         assert any(all(cell in line for cell in row) for line in text.splitlines()), row
 
