@@ -52,6 +52,9 @@ class Sink(Protocol):
     def append(self, record: bytes) -> None:
         """Add one record that Python wrote; dropped when the session is over. Never waits."""
 
+    def may_share(self) -> None:
+        """The server is on this machine: large data can pass through memory that it shares with this process."""
+
     def stopped(self) -> bool:
         """Whether the session is over."""
 

@@ -119,6 +119,8 @@ class Session:
         )
         if way.plain:
             self._stream = LocalStream(way, attach, self._sink, ended=self._stream_ended)
+            if way.local:
+                self._sink.may_share()
         else:
             self._stream = Stream(
                 way, attach, self._sink, metadata=self._metadata, credentials=credentials, ended=self._stream_ended

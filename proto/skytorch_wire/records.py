@@ -50,6 +50,10 @@ class Record(IntEnum):
     ENSURE = 16
     SETTING = 17
     MEMORY = 18
+    SHARE = 19
+    MAPPED = 20
+    WRITE_SHARED = 21
+    READ_SHARED = 22
     DEFINE_GRAPH = 25
     RUN_GRAPH = 26
     FREE_GRAPH = 27
@@ -111,6 +115,8 @@ class Reply(IntEnum):
     VALUES = 2
     DONE = 3
     ERROR = 4
+    DATA_SHARED = 5
+    SEGMENT = 6
 
 
 class ErrorKind(IntEnum):
@@ -341,7 +347,7 @@ class Reader:
 
     def value(self) -> Any:
         """An argument, as the Python value nearest to it."""
-        tag = self._enum(Value)
+        tag = self.enum(Value)
         simple = {Value.NONE: None, Value.FALSE: False, Value.TRUE: True}
         if tag in simple:
             return simple[tag]
@@ -368,7 +374,7 @@ class Reader:
 
     def output(self) -> Any:
         """Where a result goes: None, a view, a storage, or a list of these."""
-        tag = self._enum(Output)
+        tag = self.enum(Output)
         if tag is Output.SKIP:
             return None
         if tag is Output.LIST:
@@ -380,7 +386,8 @@ class Reader:
         storage, slot, size = self.varint(), self.varint(), self.varint()
         return ("new", slot, size, self.layout(storage))
 
-    def _enum(self, kind: type[Any]) -> Any:
+    def enum(self, kind: type[Any]) -> Any:
+        """A tag."""
         number = self.byte()
         try:
             return kind(number)
@@ -418,16 +425,20 @@ def read_records(data: bytes) -> Iterator[tuple[Record, list[Any]]]:
         Record.SET_STATE: lambda: [number(), number(), reader.raw()],
         Record.FREE_GENERATOR: lambda: [number()],
         Record.SETTING: lambda: [text(), [reader.value() for _ in range(number())]],
-        Record.MEMORY: lambda: [number(), reader._enum(Memory)],  # noqa: SLF001
+        Record.MEMORY: lambda: [number(), reader.enum(Memory)],
         Record.DEFINE_GRAPH: lambda: [number(), reader.raw()],
         Record.RUN_GRAPH: lambda: _op(reader),
         Record.FREE_GRAPH: lambda: [number()],
         Record.CLOCK: list,
         Record.PROFILE: lambda: [number()],
         Record.PROFILED: list,
+        Record.SHARE: list,
+        Record.MAPPED: lambda: [number(), bool(number())],
+        Record.WRITE_SHARED: lambda: [number() for _ in range(5)],
+        Record.READ_SHARED: lambda: [reader.value()],
     }
     while not reader.done():
-        kind = reader._enum(Record)  # noqa: SLF001
+        kind = reader.enum(Record)
         yield kind, fields[kind]()
 
 
@@ -436,65 +447,3 @@ def _op(reader: Reader) -> list[Any]:
     name = reader.text() if index == 0 else index
     arguments = [reader.value() for _ in range(reader.varint())]
     return [name, arguments, [reader.output() for _ in range(reader.varint())]]
-
-
-@dataclass(frozen=True)
-class DataReply:
-    """A piece of what a read asked for."""
-
-    sequence: int
-    offset: int
-    total: int
-    data: bytes
-
-
-@dataclass(frozen=True)
-class ValuesReply:
-    """What an asked op returned; tensors as views."""
-
-    sequence: int
-    values: list[Any]
-
-
-@dataclass(frozen=True)
-class DoneReply:
-    """A sync was reached."""
-
-    sequence: int
-
-
-@dataclass(frozen=True)
-class ErrorReply:
-    """An op failed. `answers` is the read that gets this instead of its value, 0 if none."""
-
-    answers: int
-    origin: int
-    kind: ErrorKind
-    operation: str
-    line: int
-    cell: int
-    message: str
-
-
-def read_replies(data: bytes) -> Iterator[DataReply | ValuesReply | DoneReply | ErrorReply]:
-    """The replies of a StreamResponse or of a unary call."""
-    reader = Reader(data)
-    while not reader.done():
-        kind = reader._enum(Reply)  # noqa: SLF001
-        sequence = reader.varint()
-        if kind is Reply.DATA:
-            yield DataReply(sequence, reader.varint(), reader.varint(), reader.raw())
-        elif kind is Reply.VALUES:
-            yield ValuesReply(sequence, [_returned(reader) for _ in range(reader.varint())])
-        elif kind is Reply.DONE:
-            yield DoneReply(sequence)
-        else:
-            origin, error = reader.varint(), ErrorKind(reader.byte())
-            yield ErrorReply(sequence, origin, error, reader.text(), reader.zigzag(), reader.zigzag(), reader.text())
-
-
-def _returned(reader: Reader) -> Any:
-    value = reader.value()
-    if isinstance(value, View):
-        reader.varint()  # the storage's size in bytes
-    return value

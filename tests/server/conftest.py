@@ -28,7 +28,7 @@ from skytorch_wire import (
     sessions_pb2,
     sessions_pb2_grpc,
 )
-from skytorch_wire.records import read_replies
+from skytorch_wire.replies import read_replies
 
 SECONDS = 60.0
 TUNNEL_OK = b"HTTP/1.1 200 OK\r\n\r\n"

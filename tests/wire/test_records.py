@@ -19,8 +19,8 @@ from skytorch_wire.records import (
     View,
     Writer,
     read_records,
-    read_replies,
 )
+from skytorch_wire.replies import read_replies
 
 if TYPE_CHECKING:
     from enum import IntEnum

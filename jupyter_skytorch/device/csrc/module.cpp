@@ -154,6 +154,11 @@ PyObject* open_device_(PyObject* self, PyObject* args) {
   return guarded([&] { return PyLong_FromLong(open_device(of(self), type, index)); });
 }
 
+PyObject* may_share(PyObject* self, PyObject*) {
+  of(self).may_share();
+  Py_RETURN_NONE;
+}
+
 PyMethodDef sink_methods[] = {
     {"start", start, METH_VARARGS, "start(executed, chunk_bytes): number records from there."},
     {"take", take, METH_VARARGS, "take(seconds) -> the next serialized StreamRequest, or None."},
@@ -162,6 +167,7 @@ PyMethodDef sink_methods[] = {
     {"receive_from", receive_from, METH_VARARGS, "receive_from(socket) -> a serialized Ended, or nothing, once the other end is gone."},
     {"stop", stop, METH_VARARGS, "stop(kind, message): end the session; kind is 'closed' or 'lost'."},
     {"append", append, METH_O, "append(record): add one record that Python wrote."},
+    {"may_share", may_share, METH_NOARGS, "may_share(): the server is on this machine, so that large data can pass through shared memory."},
     {"stopped", stopped, METH_NOARGS, "stopped() -> whether the session is over."},
     {"drain", drain, METH_VARARGS, "drain(seconds) -> whether everything issued was executed in time."},
     {"raise_pending", raise_pending, METH_NOARGS, "raise_pending(): raise the oldest remote error not raised yet."},

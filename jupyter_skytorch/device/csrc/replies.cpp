@@ -19,6 +19,7 @@ namespace {
 
 constexpr size_t kMaxPending = 64;
 constexpr size_t kMaxFailed = 256;
+constexpr uint64_t kBulk = 1 << 20;
 constexpr double kRunAhead = 2e9;  // ns of remote work
 constexpr double kMinRecords = 64, kMaxRecords = 100'000;
 constexpr double kCostWindow = 10e6;  // ns of remote work over which a record's cost is averaged
@@ -45,13 +46,14 @@ std::string_view Sink::feed(const char* message, size_t size) {
     else if (field.number == kEnded) ended = field.bytes;
   }
   {
-    std::lock_guard lock(reply_mutex_);
+    std::unique_lock lock(reply_mutex_);
     bytes_down_ += size;
     Reader reader(replies.data(), replies.size());
-    while (!reader.done()) deliver(reader);
+    while (!reader.done()) deliver(reader, lock);
     if (executed > executed_) update_limit(executed, busy);
     told_.store(executed_, std::memory_order_relaxed);
   }
+  if (offered_) map_segment(*std::exchange(offered_, {}));
   replied_.notify_all();
   return ended;
 }
@@ -60,14 +62,34 @@ void Sink::update_limit(uint64_t executed, uint64_t busy) {
   double cost = static_cast<double>(busy - std::min(busy, busy_)) / static_cast<double>(executed - executed_);
   // Weighted by the time that it speaks for: what the server is at now decides, however many quick records came before.
   double weight = std::min(1.0, static_cast<double>(busy - std::min(busy, busy_)) / kCostWindow);
-  record_cost_ += (cost - record_cost_) * weight;
+  // A large read takes long, and says nothing about the records that run ahead: somebody waits for it.
+  if (!std::exchange(bulk_reply_, false)) record_cost_ += (cost - record_cost_) * weight;
   executed_ = executed;
   busy_ = std::max(busy, busy_);
   double ahead = std::clamp(kRunAhead / std::max(record_cost_, 1.0), kMinRecords, kMaxRecords);
   limit_.store(executed + static_cast<uint64_t>(ahead), std::memory_order_relaxed);
 }
 
-void Sink::deliver(Reader& in) {
+// A piece of what a record asked for. With the lock held.
+void Sink::put(uint64_t sequence, uint64_t offset, uint64_t total, std::string_view data) {
+  bulk_reply_ = bulk_reply_ || total >= kBulk;
+  auto found = awaited_.find(sequence);
+  if (found == awaited_.end()) return;  // nobody waits any more: an interrupt
+  Answer& answer = *found->second;
+  if (answer.target) {
+    if (offset > answer.target_bytes || data.size() > answer.target_bytes - offset)
+      throw wire::Malformed("the server sent more than was asked for");
+    std::memcpy(static_cast<char*>(answer.target) + offset, data.data(), data.size());
+  } else {
+    answer.data.append(data);
+  }
+  answer.received += data.size();
+  if (answer.received < total) return;
+  answer.done = true;
+  awaited_.erase(found);
+}
+
+void Sink::deliver(Reader& in, std::unique_lock<std::mutex>& lock) {
   auto kind = static_cast<Reply>(in.byte());
   uint64_t sequence = in.varint();
   auto found = awaited_.find(sequence);
@@ -80,19 +102,13 @@ void Sink::deliver(Reader& in) {
   switch (kind) {
     case Reply::kData: {
       uint64_t offset = in.varint(), total = in.varint();
-      std::string_view data = in.data();
-      if (!answer) return;  // nobody waits any more: an interrupt
-      if (answer->target) {
-        if (offset > answer->target_bytes || data.size() > answer->target_bytes - offset)
-          throw wire::Malformed("the server sent more than was asked for");
-        std::memcpy(static_cast<char*>(answer->target) + offset, data.data(), data.size());
-      } else {
-        answer->data.append(data);
-      }
-      answer->received += data.size();
-      if (answer->received >= total) finish();
-      return;
+      return put(sequence, offset, total, in.data());
     }
+    case Reply::kDataShared: return take_shared(in, sequence, lock);
+    case Reply::kSegment:
+      offered_ = Segment::read(in);
+      if (!offered_) sharing_.store(Sharing::kNever);
+      return;
     case Reply::kValues: {
       uint64_t count = in.count();
       Writer values;
@@ -239,13 +255,18 @@ bool Sink::drain(double seconds) {
   return executed_ >= last;
 }
 
-void Sink::admit_slowly() {
-  if (stop_.load()) raise_stopped();
+// Has what is in the log sent now.
+void Sink::hurry() {
   {
     std::lock_guard lock(mutex_);
     urgent_ = true;
   }
   work_.notify_one();
+}
+
+void Sink::admit_slowly() {
+  if (stop_.load()) raise_stopped();
+  hurry();
   auto began = Clock::now();
   {
     WithoutGil without;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "frames.h"
+
 namespace skytorch {
 
 using wire::Record;
@@ -11,18 +13,8 @@ using Seconds = std::chrono::duration<double>;
 
 namespace {
 
-constexpr size_t kFrameBytes = 64 << 10;
-constexpr size_t kQueueBytes = 32 << 20;
+constexpr size_t kFrameBytes = 256 << 10;
 constexpr double kFirstPatience = 0.3e-3, kMaxPatience = 10e-3;  // s
-
-// Field numbers of StreamRequest in service.proto.
-enum RequestField : uint32_t { kFirstSequence = 2, kRecords = 5 };
-
-// A varint in ten bytes whatever its value, so that it can be filled in late.
-void padded_varint(char* at, uint64_t value) {
-  for (int i = 0; i < 9; ++i, value >>= 7) at[i] = static_cast<char>((value & 0x7f) | 0x80);
-  at[9] = static_cast<char>(value);
-}
 
 }  // namespace
 
@@ -152,66 +144,6 @@ void Sink::free_generator(uint64_t id) noexcept {
   }
 }
 
-void Sink::write_bulk(uint64_t storage, uint64_t offset, const char* data, size_t size) {
-  while (size) {
-    size_t chunk = std::min(size, chunk_bytes_);
-    {
-      WithoutGil without;
-      std::unique_lock lock(mutex_);
-      auto room = [&] { return stop_.load() || queued_bytes_ + chunk <= kQueueBytes || frames_.empty(); };
-      while (!room_.wait_for(lock, Seconds(kSignalCheck), room)) {
-        lock.unlock();
-        check_signals();
-        lock.lock();
-      }
-    }
-    if (stop_.load()) raise_stopped();
-
-    // The frame is built in place, once: envelope, record, data. Its number is filled in when it joins the log.
-    Writer record;
-    record.tag(Record::kWrite);
-    record.varint(storage);
-    record.varint(offset);
-    record.varint(chunk);
-    Writer head;
-    head.byte(kFirstSequence << 3);
-    size_t number = head.size();
-    head.raw("0123456789", 10);
-    wire::envelope_bytes_header(head, kRecords, record.size() + chunk);
-    head.raw(record.bytes().data(), record.size());
-
-    PyObject* bytes;
-    {
-      WithGil with;
-      bytes = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(head.size() + chunk));
-      if (!bytes) throw_python_error();
-    }
-    char* target = PyBytes_AS_STRING(bytes);
-    {
-      WithoutGil without;
-      std::memcpy(target, head.bytes().data(), head.size());
-      std::memcpy(target + head.size(), data, chunk);
-      {
-        std::lock_guard lock(mutex_);
-        note_turn();
-        cut_frame();
-        uint64_t sequence = issued_.load(std::memory_order_relaxed) + 1;
-        padded_varint(target + number, sequence);
-        issued_.store(sequence, std::memory_order_relaxed);
-        buffer_first_ = sequence + 1;
-        queued_bytes_ += head.size() + chunk;
-        cut_bytes_ += chunk;
-        frames_.push_back({{}, sequence, bytes});
-      }
-      work_.notify_one();
-    }
-    bytes_up_.fetch_add(chunk, std::memory_order_relaxed);
-    data += chunk;
-    offset += chunk;
-    size -= chunk;
-  }
-}
-
 std::optional<Sink::Frame> Sink::next_frame(double seconds) {
   std::unique_lock lock(mutex_);
   auto due = [&] { return stop_.load() || urgent_ || !frames_.empty(); };
@@ -287,6 +219,7 @@ void Sink::stop(const std::string& kind, const std::string& message) {
     stop_.store(true);
   }
   for (Frame& frame : frames) Py_XDECREF(frame.bytes);
+  drop_segment();
   work_.notify_all();
   room_.notify_all();
   replied_.notify_all();

@@ -24,6 +24,7 @@
 
 #include "lens.h"
 #include "numbers.h"
+#include "segment.h"
 
 namespace skytorch {
 
@@ -96,7 +97,12 @@ class Sink {
   void wait(Answer& answer, uint64_t sequence);
   // An answer that nobody waits for any more.
   void forget(uint64_t sequence);
+  // Large data, from a source that may be changed when this returns.
   void write_bulk(uint64_t storage, uint64_t offset, const char* data, size_t size);
+  // Whether what is read may come through memory shared with the server; asks for such memory at the first call.
+  bool shares();
+  // The server is on this machine.
+  void may_share();
   // Adds one record that Python wrote; dropped when the session is over. Never waits.
   void append(std::string_view record);
   // The same, and answers with the reply.
@@ -152,13 +158,21 @@ class Sink {
     size_t size() const { return bytes ? static_cast<size_t>(PyBytes_GET_SIZE(bytes)) : records.size(); }
   };
 
+  std::shared_ptr<Segment> segment();
+  void map_segment(const Segment::Offer& offer);
+  void drop_segment();
+  size_t write_shared(Segment& segment, uint64_t storage, uint64_t offset, const char* data, size_t size);
+  size_t write_frame(uint64_t storage, uint64_t offset, const char* data, size_t size);
   // The next frame; none when closed or timed out. Without the GIL.
   std::optional<Frame> next_frame(double seconds);
   void admit_slowly();
+  void hurry();
   void note_turn();
   void cut_frame();
   void committed(bool urgent);
-  void deliver(wire::Reader& replies);
+  void deliver(wire::Reader& replies, std::unique_lock<std::mutex>& lock);
+  void take_shared(wire::Reader& in, uint64_t sequence, std::unique_lock<std::mutex>& lock);
+  void put(uint64_t sequence, uint64_t offset, uint64_t total, std::string_view data);
   void update_limit(uint64_t executed, uint64_t busy);
   [[noreturn]] void raise_stopped();
   std::optional<RemoteError> take_pending(std::optional<uint64_t> thread);
@@ -204,6 +218,12 @@ class Sink {
   double record_cost_ = 0;  // ns, averaged
   Lines<Waited> waited_by_line_;
   std::map<uint64_t, Mark> failed_;  // the lines of what went wrong; tensors that it left unwritten name it again
+  bool bulk_reply_ = false;  // came since the server last told what it has executed
+  enum class Sharing : uint8_t { kNever, kCan, kAsked, kHas };
+  std::atomic<Sharing> sharing_{Sharing::kNever};
+  std::mutex segment_mutex_;
+  std::shared_ptr<Segment> segment_;
+  std::optional<Segment::Offer> offered_;  // the receiver's own
   std::atomic<bool> stop_{false};
   std::string stop_kind_, stop_message_;
 

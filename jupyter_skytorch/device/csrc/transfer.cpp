@@ -18,6 +18,8 @@ namespace {
 
 // Up to here data travels among the ops; above, in frames of its own.
 constexpr size_t kSmall = 16 << 10;
+// From here on a read may come through shared memory.
+constexpr size_t kLarge = 128 << 10;
 
 bool is_sky(const at::Tensor& tensor) { return tensor.device().type() == kSky; }
 
@@ -59,6 +61,18 @@ void prefer_huge_pages(void* data, size_t bytes) {
 #endif
 }
 
+// Has the kernel provide the pages of a target, beside the thread that fills it: that takes as long as filling them.
+void populate([[maybe_unused]] void* data, [[maybe_unused]] size_t bytes) {
+#if defined(__linux__) && defined(MADV_POPULATE_WRITE)
+  WithoutGil without;
+  constexpr uintptr_t kPage = 4096, kStep = 8 << 20;
+  uintptr_t begin = (reinterpret_cast<uintptr_t>(data) + kPage - 1) / kPage * kPage;
+  uintptr_t end = (reinterpret_cast<uintptr_t>(data) + bytes) / kPage * kPage;
+  for (; begin < end; begin += kStep)
+    if (madvise(reinterpret_cast<void*>(begin), std::min(kStep, end - begin), MADV_POPULATE_WRITE)) return;
+#endif
+}
+
 // Reads the elements of a sky tensor into a contiguous CPU tensor of the same shape and dtype.
 void download(const at::Tensor& source, const at::Tensor& target) {
   if (!source.numel()) return;
@@ -66,17 +80,19 @@ void download(const at::Tensor& source, const at::Tensor& target) {
   prefer_huge_pages(target.mutable_data_ptr(), target.nbytes());
   Sink& sink = *handle_of(source).sink;
   sink.admit();
+  bool shared = target.nbytes() >= kLarge && sink.shares();
   Answer answer;
   answer.target = target.mutable_data_ptr();
   answer.target_bytes = target.nbytes();
   uint64_t sequence;
   {
     Encoder encoder(sink);
-    encoder.entry().begin(wire::Record::kRead);
+    encoder.entry().begin(shared ? wire::Record::kReadShared : wire::Record::kRead);
     encoder.tensor(source);
     encoder.entry().expect(answer);
     sequence = encoder.commit(true);
   }
+  if (shared) populate(answer.target, answer.target_bytes);
   sink.wait(answer, sequence);
 }
 

@@ -9,7 +9,8 @@ import grpc
 
 from skytorch_server.limits import MAX_MESSAGE_BYTES
 from skytorch_wire import service_pb2
-from skytorch_wire.records import DataReply, ErrorKind, ErrorReply, ValuesReply, View, read_replies
+from skytorch_wire.records import ErrorKind, View
+from skytorch_wire.replies import DataReply, ErrorReply, ValuesReply, read_replies
 
 from .replies import MalformedError
 from .unary_records import (
@@ -27,14 +28,13 @@ from .unary_records import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from skytorch_wire.records import DoneReply
+    from skytorch_wire.replies import AnyReply
 
     from .executor import Executor
     from .replies import Replies, Route
     from .spec import SessionSpec
 
     Context = grpc.aio.ServicerContext[Any, Any]
-    Reply = DataReply | ValuesReply | DoneReply
 
 _CODES = {
     ErrorKind.RUNTIME: grpc.StatusCode.FAILED_PRECONDITION,
@@ -189,7 +189,7 @@ class Unary:
             await self._replies.progress()
 
 
-async def _answers(route: Route) -> AsyncIterator[Reply]:
+async def _answers(route: Route) -> AsyncIterator[AnyReply]:
     """Everything that is answered to what was submitted; ends when all of it is executed."""
     route.finish()
     while (message := await route.next()) is not None:

@@ -30,6 +30,10 @@ enum class Record : uint8_t {
   kEnsure = 16,       // as kAllocate, unless the storage exists
   kSetting = 17,      // name, count, values: what the setter of a torch setting was called with
   kMemory = 18,       // slot, what is asked of the device's memory
+  kShare = 19,        // replied: memory that a client on the same machine may map (segment.h); the session has one at most
+  kMapped = 20,       // segment, 1 or 0: the client has mapped it, or can't
+  kWriteShared = 21,  // segment, storage, byte offset, place in the lane, size: the data comes through the segment
+  kReadShared = 22,   // as kRead; the reply may come through the segment
   kDefineGraph = 25,  // graph, a definition as data (docs/protocol.md)
   kRunGraph = 26,     // as kOp, with a graph for the op: its tensors, then its numbers
   kFreeGraph = 27,    // graph
@@ -91,6 +95,8 @@ enum class Reply : uint8_t {
   kValues = 2, // sequence, count, values (tensors as kTensorView with the storage's size in bytes after it)
   kDone = 3,   // sequence
   kError = 4,  // sequence that it answers (0: none), sequence where it happened, kind, op, line, cell, message
+  kDataShared = 5,  // sequence, byte offset, total bytes, place in the lane, size: the data comes through the segment
+  kSegment = 6,  // sequence, segment (0: none can be had), process, descriptor, bytes of a slot, slots of a lane, token
 };
 
 enum class ErrorKind : uint8_t {

@@ -106,7 +106,7 @@ uint64_t Executor::outbox_bytes() {
 
 Executor::Stats Executor::stats() const {
   const auto& counters = interpreter_.counters();
-  return {counters.operations.load(), bytes_received_.load(), bytes_sent_.load(), counters.storages.load(), counters.storage_bytes.load(), busy_.load(), executed_.load()};
+  return {counters.operations.load(), bytes_received_.load() + counters.shared_in.load(), bytes_sent_.load() + counters.shared_out.load(), counters.storages.load(), counters.storage_bytes.load(), busy_.load(), executed_.load()};
 }
 
 void Executor::run() {

@@ -62,7 +62,11 @@ void Interpreter::execute(Reader& in, uint64_t sequence, ReplyPort& port) {
     case Record::kFree: store_.erase(in.varint()); break;
     case Record::kWrite: write(in); break;
     case Record::kResize: resize(in); break;
-    case Record::kRead: read(in, port); break;
+    case Record::kRead: read(in, port, false); break;
+    case Record::kReadShared: read(in, port, true); break;
+    case Record::kWriteShared: write_shared(in); break;
+    case Record::kShare: share(); break;
+    case Record::kMapped: mapped(in); break;
     case Record::kSync:
       devices_.synchronize();
       replies_.tag(Reply::kDone);
@@ -267,7 +271,10 @@ void Interpreter::resize(Reader& in) {
 void Interpreter::write(Reader& in) {
   uint64_t id = in.varint();
   int64_t offset = in.nonnegative();
-  std::string_view bytes = in.data();
+  write_bytes(id, offset, in.data());
+}
+
+void Interpreter::write_bytes(uint64_t id, int64_t offset, std::string_view bytes) {
   Entry& entry = store_.at(id);
   at::Tensor target = Store::view(entry, bytes_layout(offset, static_cast<int64_t>(bytes.size())));
   if (target.is_meta() || bytes.empty()) return;
@@ -278,7 +285,7 @@ void Interpreter::write(Reader& in) {
   if (bytes.size() == entry.home.storage().nbytes()) entry.poisoned_by = 0;
 }
 
-void Interpreter::read(Reader& in, ReplyPort& port) {
+void Interpreter::read(Reader& in, ReplyPort& port, bool shared) {
   touched_.clear();
   current_ = nullptr;
   at::Tensor tensor = values_.tensor(in, touched_);
@@ -289,7 +296,9 @@ void Interpreter::read(Reader& in, ReplyPort& port) {
   uint64_t poison = touched_.items.empty() ? 0 : touched_.items[0].entry->poisoned_by;
   if (poison) return error(sequence_, poison);
   try {
-    tensor = tensor.cpu().resolve_conj().resolve_neg().contiguous();
+    tensor = tensor.resolve_conj().resolve_neg().contiguous();
+    if (shared) return data_shared(tensor, port);
+    tensor = tensor.cpu();
   } catch (...) {
     return fail(current_failure(), true);
   }
@@ -336,23 +345,26 @@ void Interpreter::memory(Reader& in) {
 }
 
 void Interpreter::data(const void* bytes, uint64_t size, ReplyPort& port) {
-  const char* at = static_cast<const char*>(bytes);
   uint64_t offset = 0;
   do {
-    uint64_t chunk = std::min<uint64_t>(size - offset, chunk_bytes_);
-    replies_.tag(Reply::kData);
-    replies_.varint(sequence_);
-    replies_.varint(offset);
-    replies_.varint(size);
-    replies_.varint(chunk);
-    if (chunk <= (16u << 10)) {
-      replies_.raw(at + offset, chunk);
-    } else {
-      port.bulk(replies_, at + offset, chunk);
-      replies_.clear();
-    }
-    offset += chunk;
+    uint64_t part = std::min<uint64_t>(size - offset, chunk_bytes_);
+    chunk(static_cast<const char*>(bytes) + offset, offset, part, size, port);
+    offset += part;
   } while (offset < size);
+}
+
+void Interpreter::chunk(const void* bytes, uint64_t offset, uint64_t size, uint64_t total, ReplyPort& port) {
+  replies_.tag(Reply::kData);
+  replies_.varint(sequence_);
+  replies_.varint(offset);
+  replies_.varint(total);
+  replies_.varint(size);
+  if (size <= (16u << 10)) {
+    replies_.raw(bytes, size);
+  } else {
+    port.bulk(replies_, bytes, size);
+    replies_.clear();
+  }
 }
 
 void Interpreter::fail(const Failure& failure, bool asked) {

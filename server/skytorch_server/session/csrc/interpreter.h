@@ -11,6 +11,7 @@
 #include "graphs.h"
 #include "operators.h"
 #include "profile.h"
+#include "segment.h"
 #include "store.h"
 #include "values.h"
 
@@ -27,6 +28,7 @@ class ReplyPort {
 
 struct Counters {
   std::atomic<uint64_t> operations{0}, storages{0}, storage_bytes{0};
+  std::atomic<uint64_t> shared_in{0}, shared_out{0};  // bytes that came and went through the segment
 };
 
 class Interpreter {
@@ -60,11 +62,21 @@ class Interpreter {
   void allocate_record(wire::Reader& in, bool unless_known);
   void resize(wire::Reader& in);
   void write(wire::Reader& in);
-  void read(wire::Reader& in, ReplyPort& port);
+  void write_bytes(uint64_t id, int64_t offset, std::string_view bytes);
+  void read(wire::Reader& in, ReplyPort& port, bool shared);
   void get_state(wire::Reader& in, ReplyPort& port);
   void setting(wire::Reader& in);
   void memory(wire::Reader& in);
   void data(const void* bytes, uint64_t size, ReplyPort& port);
+  void chunk(const void* bytes, uint64_t offset, uint64_t size, uint64_t total, ReplyPort& port);
+
+  // In sharing.cpp.
+  void share();
+  void mapped(wire::Reader& in);
+  void write_shared(wire::Reader& in);
+  void data_shared(const at::Tensor& tensor, ReplyPort& port);
+  void tell_shared(uint64_t offset, uint64_t size, uint64_t total, uint32_t place, ReplyPort& port);
+  Segment& own_segment(uint64_t number);
 
   bool cancelled() const;
   void call(Operator& op, bool ask);
@@ -89,6 +101,8 @@ class Interpreter {
   Touched touched_;
   wire::Layout layout_;
   wire::Writer replies_, answer_;
+  std::unique_ptr<Segment> segment_;
+  uint64_t last_segment_ = 0;
 
   // What went wrong, by the record where it did; a bounded number of them.
   struct Reported {

@@ -1,0 +1,204 @@
+// Large data: through memory shared with a server on the same machine, else in frames of its own.
+#include <algorithm>
+#include <chrono>
+
+#include "frames.h"
+#include "segment.h"
+#include "sink.h"
+
+namespace skytorch {
+
+using wire::Record;
+using wire::Writer;
+using Clock = std::chrono::steady_clock;
+using Seconds = std::chrono::duration<double>;
+
+namespace {
+
+constexpr size_t kQueueBytes = 32 << 20;
+constexpr double kSharingSeconds = 0.2;  // that a read waits for the server to share memory, once in a session
+// Where slots take longer to come free, the server is behind, and data queues up as frames.
+constexpr std::chrono::milliseconds kRoomPatience{50};
+// As often the receiver waits so long for a server that has begun to fill free slots, and does nothing else until it is done.
+constexpr int kChunkPatience = 1200;
+
+// A varint in ten bytes whatever its value, so that it can be filled in late.
+void padded_varint(char* at, uint64_t value) {
+  for (int i = 0; i < 9; ++i, value >>= 7) at[i] = static_cast<char>((value & 0x7f) | 0x80);
+  at[9] = static_cast<char>(value);
+}
+
+}  // namespace
+
+void Sink::may_share() {
+  auto never = Sharing::kNever;
+  sharing_.compare_exchange_strong(never, Sharing::kCan);
+}
+
+std::shared_ptr<Segment> Sink::segment() {
+  if (sharing_.load(std::memory_order_relaxed) == Sharing::kNever) return nullptr;
+  auto can = Sharing::kCan;
+  if (sharing_.compare_exchange_strong(can, Sharing::kAsked)) {
+    Entry(*this, Record::kShare).commit(true);
+  }
+  std::lock_guard lock(segment_mutex_);
+  return segment_;
+}
+
+bool Sink::shares() {
+  if (segment()) return true;
+  if (sharing_.load(std::memory_order_relaxed) != Sharing::kAsked) return false;
+  WithoutGil without;
+  std::unique_lock lock(reply_mutex_);
+  wait_until(lock, replied_, kSharingSeconds, [&] { return sharing_.load() != Sharing::kAsked || stop_.load(); });
+  return sharing_.load() == Sharing::kHas;
+}
+
+void Sink::map_segment(const Segment::Offer& offer) {
+  auto mapped = Segment::map(offer);
+  Writer answer;
+  answer.tag(Record::kMapped);
+  answer.varint(offer.number);
+  answer.varint(mapped ? 1 : 0);
+  // First the server is told, in the log; what comes after that may use it.
+  append(answer.bytes());
+  std::lock_guard lock(segment_mutex_);
+  if (stop_.load()) return;
+  sharing_.store(mapped ? Sharing::kHas : Sharing::kNever);
+  segment_ = std::move(mapped);
+}
+
+void Sink::drop_segment() {
+  std::lock_guard lock(segment_mutex_);
+  segment_.reset();
+  sharing_.store(Sharing::kNever);
+}
+
+void Sink::take_shared(wire::Reader& in, uint64_t sequence, std::unique_lock<std::mutex>& lock) {
+  uint64_t offset = in.varint(), total = in.varint();
+  std::shared_ptr<Segment> segment;
+  {
+    std::lock_guard segments(segment_mutex_);
+    segment = segment_;
+  }
+  if (!segment) throw wire::Malformed("data came through memory that isn't shared");
+  wire::Drain& lane = segment->down();
+  for (uint64_t left = lane.part(in); left;) {
+    // Not with the lock: the server may take its time, and who waits may be interrupted.
+    lock.unlock();
+    const char* chunk = nullptr;
+    for (int i = 0; i < kChunkPatience && !chunk && !stopped(); ++i) chunk = lane.next(kRoomPatience);
+    lock.lock();
+    if (!chunk) throw wire::Malformed("the server stopped in the middle of a chunk");
+    uint64_t size = std::min(left, lane.slot_bytes());
+    put(sequence, offset, total, {chunk, size});
+    lane.emptied();
+    bytes_down_ += size;
+    offset += size;
+    left -= size;
+  }
+}
+
+void Sink::write_bulk(uint64_t storage, uint64_t offset, const char* data, size_t size) {
+  auto looked = Clock::now();
+  while (size) {
+    if (Clock::now() - looked > Seconds(kSignalCheck)) {
+      check_signals();
+      looked = Clock::now();
+    }
+    auto shared = segment();
+    size_t written = shared ? write_shared(*shared, storage, offset, data, size) : 0;
+    if (!written) written = write_frame(storage, offset, data, size);
+    bytes_up_.fetch_add(written, std::memory_order_relaxed);
+    data += written;
+    offset += written;
+    size -= written;
+  }
+}
+
+size_t Sink::write_shared(Segment& segment, uint64_t storage, uint64_t offset, const char* data, size_t size) {
+  WithoutGil without;
+  std::lock_guard filling(segment.filling);
+  wire::Filler& lane = segment.up();
+  size_t part = std::min<size_t>(size, lane.part_bytes());
+  if (!lane.room(part, {})) {
+    hurry();
+    if (!lane.room(part, kRoomPatience)) return 0;
+  }
+  if (stopped()) raise_stopped();
+  {
+    Entry entry(*this, Record::kWriteShared);
+    entry.out().varint(segment.number);
+    entry.out().varint(storage);
+    entry.out().varint(offset);
+    entry.out().varint(lane.place());
+    entry.out().varint(part);
+    cut_bytes_ += part;
+    entry.commit(true);
+  }
+  // The server waits for this now: nothing may come in between.
+  for (size_t done = 0; done < part;) {
+    size_t chunk = std::min<size_t>(part - done, lane.slot_bytes());
+    std::memcpy(lane.next(), data + done, chunk);
+    lane.filled();
+    done += chunk;
+  }
+  return part;
+}
+
+size_t Sink::write_frame(uint64_t storage, uint64_t offset, const char* data, size_t size) {
+  size_t chunk = std::min(size, chunk_bytes_);
+  {
+    WithoutGil without;
+    std::unique_lock lock(mutex_);
+    auto room = [&] { return stop_.load() || queued_bytes_ + chunk <= kQueueBytes || frames_.empty(); };
+    while (!room_.wait_for(lock, Seconds(kSignalCheck), room)) {
+      lock.unlock();
+      check_signals();
+      lock.lock();
+    }
+  }
+  if (stop_.load()) raise_stopped();
+
+  // The frame is built in place, once: envelope, record, data. Its number is filled in when it joins the log.
+  Writer record;
+  record.tag(Record::kWrite);
+  record.varint(storage);
+  record.varint(offset);
+  record.varint(chunk);
+  Writer head;
+  head.byte(kFirstSequence << 3);
+  size_t number = head.size();
+  head.raw("0123456789", 10);
+  wire::envelope_bytes_header(head, kRecords, record.size() + chunk);
+  head.raw(record.bytes().data(), record.size());
+
+  PyObject* bytes;
+  {
+    WithGil with;
+    bytes = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(head.size() + chunk));
+    if (!bytes) throw_python_error();
+  }
+  char* target = PyBytes_AS_STRING(bytes);
+  {
+    WithoutGil without;
+    std::memcpy(target, head.bytes().data(), head.size());
+    std::memcpy(target + head.size(), data, chunk);
+    {
+      std::lock_guard lock(mutex_);
+      note_turn();
+      cut_frame();
+      uint64_t sequence = issued_.load(std::memory_order_relaxed) + 1;
+      padded_varint(target + number, sequence);
+      issued_.store(sequence, std::memory_order_relaxed);
+      buffer_first_ = sequence + 1;
+      queued_bytes_ += head.size() + chunk;
+      cut_bytes_ += chunk;
+      frames_.push_back({{}, sequence, bytes});
+    }
+    work_.notify_one();
+  }
+  return chunk;
+}
+
+}  // namespace skytorch
