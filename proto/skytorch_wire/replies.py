@@ -92,8 +92,11 @@ def read_replies(data: bytes) -> Iterator[AnyReply]:
             yield SharedDataReply(sequence, *(reader.varint() for _ in range(4)))
         elif kind is Reply.SEGMENT:
             number = reader.varint()
-            place = [reader.varint() for _ in range(4)] if number else []
-            yield SegmentReply(sequence, number, *place, *([reader.raw()] if number else []))
+            if not number:
+                yield SegmentReply(sequence, 0)
+                continue
+            process, descriptor, slot_bytes, slots = (reader.varint() for _ in range(4))
+            yield SegmentReply(sequence, number, process, descriptor, slot_bytes, slots, reader.raw())
         else:
             origin, error = reader.varint(), ErrorKind(reader.byte())
             yield ErrorReply(sequence, origin, error, reader.text(), reader.zigzag(), reader.zigzag(), reader.text())

@@ -8,6 +8,8 @@
 
 #include <chrono>
 
+#include "host_memory.h"
+
 namespace skytorch {
 
 using wire::Malformed;
@@ -17,6 +19,7 @@ using wire::Writer;
 namespace {
 
 constexpr uint64_t kOutboxLimit = 16u << 20;
+constexpr std::chrono::seconds kIdle{2};  // then memory that is kept for the next tensor is given back
 constexpr uint64_t kAcknowledgeEvery = 20'000'000;  // ns; a reply acknowledges too
 // A slow record, and a session's first ones, tell the client sooner what its records cost.
 constexpr uint64_t kSlowRecord = 1'000'000, kAcknowledgeSlow = 5'000'000, kAcknowledgeFirst = 200'000;
@@ -119,7 +122,12 @@ void Executor::run() {
       lock.unlock();
       acknowledge();
       lock.lock();
-      work_.wait(lock, something);
+      if (!work_.wait_for(lock, kIdle, something)) {
+        lock.unlock();
+        release_host_memory();
+        lock.lock();
+        work_.wait(lock, something);
+      }
     }
     if (closing_) return;
     Submission submission = std::move(queue_.front());

@@ -5,6 +5,8 @@
 
 #include <fstream>
 
+#include "host_memory.h"
+
 namespace skytorch {
 
 using wire::Memory;
@@ -44,7 +46,7 @@ std::vector<int64_t> ask_memory(Store& store, c10::Device device, Memory asked) 
       allocator ? allocator->resetAccumulatedStats(device.index()) : store.reset_host_stats(false);
       return {};
     case Memory::kEmptyCache:
-      if (allocator) allocator->emptyCache();
+      allocator ? allocator->emptyCache() : release_host_memory();
       return {};
   }
   throw wire::Malformed("an unknown question about memory");

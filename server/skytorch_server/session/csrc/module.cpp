@@ -3,6 +3,7 @@
 #include <malloc.h>
 
 #include "executor.h"
+#include "host_memory.h"
 
 namespace {
 
@@ -120,6 +121,7 @@ PyMODINIT_FUNC PyInit__native() {
   mallopt(M_MMAP_THRESHOLD, 8 << 20);
   mallopt(M_TRIM_THRESHOLD, 64 << 20);
 #endif
+  skytorch::keep_host_memory();
   PyObject* module = PyModule_Create(&definition);
   if (!module) return nullptr;
   PyObject* type = PyType_FromSpec(&spec);
