@@ -1,20 +1,19 @@
-"""The yardstick for bulk data: a plain gRPC stream of raw bytes, served by another process over a Unix socket.
+"""The yardstick for data over the network: a plain gRPC stream of raw bytes, served by another process over TCP.
 
-What sky is compared with has to be what gRPC itself can do here: the same kind of socket that the embedded server
-listens on, the same kind of server (grpc.aio), the same chunk size as the server's default (1 MiB), identity
-serializers, and a payload that lies ready as `bytes`. Nothing is allocated, copied or computed on either side.
+What sky is compared with has to be what gRPC itself can do here: the same kind of server (grpc.aio), the same chunk size
+as the server's default (1 MiB), identity serializers, and a payload that lies ready as `bytes`. Nothing is allocated,
+copied or computed on either side.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
@@ -89,16 +88,17 @@ def _expect(size: int, received: int) -> None:
 @contextmanager
 def raw_stream() -> Iterator[RawStream]:
     """A stream to a server process that lives as long as the context."""
-    with tempfile.TemporaryDirectory(prefix="sky-raw-") as folder:
-        address = f"unix:{Path(folder) / 'raw.sock'}"
-        server = subprocess.Popen([sys.executable, "-m", "bench.raw_stream", address])
-        try:
-            with grpc.insecure_channel(address, options=OPTIONS) as channel:
-                grpc.channel_ready_future(channel).result(timeout=30)
-                yield RawStream(channel)
-        finally:
-            server.terminate()
-            server.wait(timeout=10)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    server = subprocess.Popen([sys.executable, "-m", "bench.raw_stream", address])
+    try:
+        with grpc.insecure_channel(address, options=OPTIONS) as channel:
+            grpc.channel_ready_future(channel).result(timeout=30)
+            yield RawStream(channel)
+    finally:
+        server.terminate()
+        server.wait(timeout=10)
 
 
 if __name__ == "__main__":

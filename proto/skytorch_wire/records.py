@@ -54,6 +54,7 @@ class Record(IntEnum):
     MAPPED = 20
     WRITE_SHARED = 21
     READ_SHARED = 22
+    OFFER = 23
     DEFINE_GRAPH = 25
     RUN_GRAPH = 26
     FREE_GRAPH = 27
@@ -436,6 +437,7 @@ def read_records(data: bytes) -> Iterator[tuple[Record, list[Any]]]:
         Record.MAPPED: lambda: [number(), bool(number())],
         Record.WRITE_SHARED: lambda: [number() for _ in range(5)],
         Record.READ_SHARED: lambda: [reader.value()],
+        Record.OFFER: lambda: [*(number() for _ in range(5)), reader._take(32)],  # noqa: SLF001
     }
     while not reader.done():
         kind = reader.enum(Record)

@@ -15,8 +15,11 @@ import pytest
 import torch
 
 import jupyter_skytorch
+from jupyter_skytorch.compute import connecting
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jupyter_skytorch import Compute
 
 MIB = 1 << 20
@@ -165,3 +168,52 @@ def test_a_forked_child_has_no_part_in_it(sky: torch.device) -> None:
     assert os.read(reader, 1) == b"\0"
     os.close(reader)
     os.close(writer)
+
+
+@pytest.fixture
+def far(monkeypatch: pytest.MonkeyPatch) -> Iterator[Compute]:
+    """A session through the server's port, as from another machine."""
+    monkeypatch.setattr(connecting, "nearest", lambda _endpoints, front: (front.target, ""))
+    with jupyter_skytorch.connect("local", name="far") as far:
+        yield far
+
+
+def test_large_data_over_the_network(far: Compute) -> None:
+    device = far.device("cpu")
+    held = segments()
+    data = numbers(37 * MIB + 3)
+    assert torch.equal(data.to(device).cpu(), data)
+    assert segments() == held
+
+
+def test_what_was_sent_and_is_unchanged_is_not_sent_again(far: Compute) -> None:
+    device = far.device("cpu")
+    data = numbers(3 * MIB)
+
+    def sent(tensor: torch.Tensor) -> tuple[torch.Tensor, int]:
+        before = far.session.counters().bytes_up
+        there = tensor.to(device)
+        torch.sky.synchronize()
+        return there, far.session.counters().bytes_up - before
+
+    first, cost = sent(data)
+    assert cost > 3 * MIB
+    second, cost = sent(data.clone())
+    assert cost < 1000
+    first[5] += 1
+    assert torch.equal(second.cpu(), data)
+    del first, second
+    assert sent(data)[1] > 3 * MIB  # nothing of it is left there
+
+    # One byte that no sample sees.
+    third, _ = sent(data)
+    data[3 * MIB // 2 + 71] += 1
+    fourth, cost = sent(data)
+    assert cost > 3 * MIB
+    assert torch.equal(fourth.cpu(), data)
+    assert (third.cpu() != data).sum().item() == 1
+    # A change on the server.
+    fourth.neg_()
+    fifth, cost = sent(data)
+    assert cost > 3 * MIB
+    assert torch.equal(fifth.cpu(), data)

@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include <skytorch_wire/blake2b.h>
+
 #include "frames.h"
 #include "segment.h"
 #include "sink.h"
@@ -16,6 +18,9 @@ using Seconds = std::chrono::duration<double>;
 namespace {
 
 constexpr size_t kQueueBytes = 32 << 20;
+// From here on data that was sent over a network before is offered, not sent; unless the network is quicker than hashing.
+constexpr size_t kOffered = 1 << 20;
+constexpr double kHashRate = 400e6;  // bytes/s
 constexpr double kSharingSeconds = 0.2;  // that a read waits for the server to share memory, once in a session
 // Where slots take longer to come free, the server is behind, and data queues up as frames.
 constexpr std::chrono::milliseconds kRoomPatience{50};
@@ -31,6 +36,7 @@ void padded_varint(char* at, uint64_t value) {
 }  // namespace
 
 void Sink::may_share() {
+  near_.store(true);
   auto never = Sharing::kNever;
   sharing_.compare_exchange_strong(never, Sharing::kCan);
 }
@@ -100,6 +106,52 @@ void Sink::take_shared(wire::Reader& in, uint64_t sequence, std::unique_lock<std
 }
 
 void Sink::write_bulk(uint64_t storage, uint64_t offset, const char* data, size_t size) {
+  bool worth_it = size >= kOffered && !near_.load() && upload_rate_.load() < kHashRate;
+  if (worth_it && copy_sent(storage, offset, data, size)) return;
+  auto began = Clock::now();
+  write_all(storage, offset, data, size);
+  if (near_.load()) return;
+  // What exceeds the queue had to be waited for.
+  if (size >= 2 * kQueueBytes)
+    upload_rate_.store(static_cast<double>(size - kQueueBytes) / std::max(Seconds(Clock::now() - began).count(), 1e-6));
+  if (size >= kOffered) sent_.remember(data, size, {storage, offset});
+}
+
+bool Sink::copy_sent(uint64_t storage, uint64_t offset, const char* data, size_t size) {
+  auto place = sent_.find(data, size);
+  if (!place) return false;
+  wire::Digest digest;
+  {
+    WithoutGil without;
+    wire::Blake2b hash;
+    hash.add(data, size);
+    digest = hash.digest();
+  }
+  Answer answer;
+  uint64_t sequence;
+  {
+    Entry entry(*this, Record::kOffer);
+    entry.out().varint(storage);
+    entry.out().varint(offset);
+    entry.out().varint(size);
+    entry.out().varint(place->storage);
+    entry.out().varint(place->offset);
+    entry.out().raw(digest.data(), digest.size());
+    entry.expect(answer);
+    sequence = entry.commit(true);
+  }
+  wait(answer, sequence);
+  wire::Reader in(answer.data.data(), answer.data.size());
+  in.varint();  // one value
+  if (static_cast<wire::Value>(in.byte()) != wire::Value::kTrue) {
+    sent_.forget(*place);
+    return false;
+  }
+  sent_.remember(data, size, {storage, offset});
+  return true;
+}
+
+void Sink::write_all(uint64_t storage, uint64_t offset, const char* data, size_t size) {
   auto looked = Clock::now();
   while (size) {
     if (Clock::now() - looked > Seconds(kSignalCheck)) {

@@ -25,6 +25,7 @@
 #include "lens.h"
 #include "numbers.h"
 #include "segment.h"
+#include "sent.h"
 
 namespace skytorch {
 
@@ -161,6 +162,8 @@ class Sink {
   std::shared_ptr<Segment> segment();
   void map_segment(const Segment::Offer& offer);
   void drop_segment();
+  void write_all(uint64_t storage, uint64_t offset, const char* data, size_t size);
+  bool copy_sent(uint64_t storage, uint64_t offset, const char* data, size_t size);
   size_t write_shared(Segment& segment, uint64_t storage, uint64_t offset, const char* data, size_t size);
   size_t write_frame(uint64_t storage, uint64_t offset, const char* data, size_t size);
   // The next frame; none when closed or timed out. Without the GIL.
@@ -221,6 +224,9 @@ class Sink {
   bool bulk_reply_ = false;  // came since the server last told what it has executed
   enum class Sharing : uint8_t { kNever, kCan, kAsked, kHas };
   std::atomic<Sharing> sharing_{Sharing::kNever};
+  std::atomic<bool> near_{false};
+  Sent sent_;
+  std::atomic<double> upload_rate_{0};  // bytes/s over the network, 0: not known
   std::mutex segment_mutex_;
   std::shared_ptr<Segment> segment_;
   std::optional<Segment::Offer> offered_;  // the receiver's own

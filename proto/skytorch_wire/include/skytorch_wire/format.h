@@ -34,6 +34,8 @@ enum class Record : uint8_t {
   kMapped = 20,       // segment, 1 or 0: the client has mapped it, or can't
   kWriteShared = 21,  // segment, storage, byte offset, place in the lane, size: the data comes through the segment
   kReadShared = 22,   // as kRead; the reply may come through the segment
+  kOffer = 23,        // storage, byte offset, size, storage, byte offset, BLAKE2b (32 bytes): if the second holds such data, it is
+                      // copied to the first; replied whether it was
   kDefineGraph = 25,  // graph, a definition as data (docs/protocol.md)
   kRunGraph = 26,     // as kOp, with a graph for the op: its tensors, then its numbers
   kFreeGraph = 27,    // graph

@@ -66,6 +66,7 @@ void Interpreter::execute(Reader& in, uint64_t sequence, ReplyPort& port) {
     case Record::kReadShared: read(in, port, true); break;
     case Record::kWriteShared: write_shared(in); break;
     case Record::kShare: share(); break;
+    case Record::kOffer: offer(in); break;
     case Record::kMapped: mapped(in); break;
     case Record::kSync:
       devices_.synchronize();

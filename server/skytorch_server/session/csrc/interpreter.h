@@ -70,6 +70,8 @@ class Interpreter {
   void data(const void* bytes, uint64_t size, ReplyPort& port);
   void chunk(const void* bytes, uint64_t offset, uint64_t size, uint64_t total, ReplyPort& port);
 
+  void offer(wire::Reader& in);  // in offer.cpp
+
   // In sharing.cpp.
   void share();
   void mapped(wire::Reader& in);
