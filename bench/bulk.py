@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 from unittest import mock
 
@@ -17,7 +18,7 @@ from .raw_stream import raw_stream
 from .server import server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from jupyter_skytorch.compute import Compute
 
@@ -46,12 +47,9 @@ def measure(rig: Rig) -> list[Figure]:
     with far() as compute, raw_stream() as raw:
         there = _Transfers(compute.device(rig.local.type))
         target = Target(0.9, at_least=True)
-        figures += [
-            paired("256 MiB up, TCP", "MB/s", in_turn(ROUNDS, there.up, lambda: _rate(raw.up(SIZE))), target, RAW),
-            paired(
-                "256 MiB down, TCP", "MB/s", in_turn(ROUNDS, there.down, lambda: _rate(raw.down(SIZE))), target, RAW
-            ),
-        ]
+        for way, move, send in (("up", there.up, raw.up), ("down", there.down, raw.down)):
+            pairs = in_turn(ROUNDS, move, partial(_raw, send))
+            figures.append(paired(f"256 MiB {way}, TCP", "MB/s", pairs, target, RAW))
     return figures
 
 
@@ -117,6 +115,10 @@ class _Transfers:
         duration = time.perf_counter() - started
         del copy
         return _rate(duration)
+
+
+def _raw(send: Callable[[int], float]) -> float:
+    return _rate(send(SIZE))
 
 
 def _rate(seconds: float) -> float:

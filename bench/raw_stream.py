@@ -1,8 +1,8 @@
 """The yardstick for data over the network: a plain gRPC stream of raw bytes, served by another process over TCP.
 
-What sky is compared with has to be what gRPC itself can do here: the same kind of server (grpc.aio), the same chunk size
-as the server's default (1 MiB), identity serializers, and a payload that lies ready as `bytes`. Nothing is allocated,
-copied or computed on either side.
+What sky is compared with has to be what gRPC itself can do here: the same kind of server (grpc.aio), the same chunk
+size as the server's default (1 MiB), identity serializers, and a payload that lies ready as `bytes`. Nothing is
+allocated, copied or computed on either side.
 """
 
 from __future__ import annotations
