@@ -40,7 +40,7 @@ class SkyMagics(Magics):
 
     @line_cell_magic
     def sky(self, line: str, cell: str | None = None) -> object:
-        """%sky COMMAND: connect to remote torch servers. %%sky [NAME] [--as-cuda] [--compile] [--profile]: run a cell on one.
+        """%sky COMMAND: connect to remote torch servers. %%sky [NAME] [FLAGS]: run a cell on one.
 
         `%sky help` lists the commands, `%sky COMMAND --help` explains one.
         """

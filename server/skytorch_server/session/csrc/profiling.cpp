@@ -20,6 +20,8 @@ const std::string& name_of(wire::Record record) {
     name(wire::Record::kResize, "resize");
     name(wire::Record::kRead, "read");
     name(wire::Record::kSync, "synchronize");
+    name(wire::Record::kDefineGraph, "define graph");
+    name(wire::Record::kRunGraph, "run graph");
     return all;
   }();
   return names[static_cast<uint8_t>(record)];
