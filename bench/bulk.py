@@ -6,12 +6,10 @@ import time
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
-from unittest import mock
 
 import torch
 
 import jupyter_skytorch as sky
-from jupyter_skytorch.compute import connecting
 
 from .figure import Figure, Spread, Target, in_turn, paired
 from .raw_stream import raw_stream
@@ -56,11 +54,7 @@ def measure(rig: Rig) -> list[Figure]:
 @contextmanager
 def far() -> Iterator[Compute]:
     """A session over TCP, which doesn't believe that the server is on this machine."""
-    with (
-        server() as address,
-        mock.patch.object(connecting, "nearest", lambda _endpoints, front: (front.target, "")),
-        sky.connect(f"grpc://{address}") as compute,
-    ):
+    with server("--no-direct") as address, sky.connect(f"grpc://{address}") as compute:
         yield compute
 
 

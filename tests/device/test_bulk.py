@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import jupyter_skytorch
-from jupyter_skytorch.compute import connecting
+from jupyter_skytorch.compute import endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,7 +173,7 @@ def test_a_forked_child_has_no_part_in_it(sky: torch.device) -> None:
 @pytest.fixture
 def far(monkeypatch: pytest.MonkeyPatch) -> Iterator[Compute]:
     """A session through the server's port, as from another machine."""
-    monkeypatch.setattr(connecting, "nearest", lambda _endpoints, front: (front.target, ""))
+    monkeypatch.setattr(endpoint, "_holds", lambda *_: False)
     with jupyter_skytorch.connect("local", name="far") as far:
         yield far
 

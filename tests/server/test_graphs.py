@@ -9,7 +9,8 @@ import grpc
 import pytest
 
 from skytorch_wire.graphs import DROPPED, KEPT, Definition, Node, Runner, kept_list, number_value, read, tensor_value
-from skytorch_wire.records import ErrorKind, ErrorReply, Output, Record, Value, View, Writer
+from skytorch_wire.records import ErrorKind, Output, Record, Value, View, Writer
+from skytorch_wire.replies import ErrorReply
 
 if TYPE_CHECKING:
     from conftest import Client, ServerProcess, Stream

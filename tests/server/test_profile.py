@@ -8,7 +8,8 @@ import grpc
 import pytest
 
 from skytorch_wire.profile import read_times
-from skytorch_wire.records import DataReply, MalformedError, Record, Value, View, Writer
+from skytorch_wire.records import MalformedError, Record, Value, View, Writer
+from skytorch_wire.replies import DataReply
 
 if TYPE_CHECKING:
     from conftest import Client, Stream
