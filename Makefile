@@ -131,7 +131,7 @@ gpu:  ## checks and figures on a machine with a CUDA GPU, with its own torch and
 		$(if $(wildcard $(GPU_WHEELS)),--no-index --find-links $(GPU_WHEELS)) --requirement bench/gpu-requirements.txt
 	PYTHONPATH=$(CURDIR):$(CURDIR)/server:$(CURDIR)/proto $(GPU_VENV)/bin/python -m pytest tests/cuda
 	PYTHONPATH=$(CURDIR):$(CURDIR)/server:$(CURDIR)/proto $(GPU_VENV)/bin/python -m bench --device cuda \
-		--output build/bench ops networks latency bulk memory
+		--output build/bench ops networks compiled latency bulk memory
 
 clean:  ## remove everything that make made
 	rm -rf $(VENV) $(GPU_VENV) build dist jupyter_skytorch/labextension labextension/lib labextension/node_modules \

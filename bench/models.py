@@ -37,16 +37,22 @@ def transformer(layers: int = 4, width: int = 64) -> nn.Module:
     return nn.Sequential(*(Block(width) for _ in range(layers)))
 
 
-def gpt(layers: int = 4, width: int = 128, *, vocabulary: int = 256, context: int = 256) -> GPT:
+def gpt(layers: int = 4, width: int = 128, *, heads: int = _HEADS, vocabulary: int = 256, context: int = 256) -> GPT:
     """A decoder-only language model that keeps the keys and values of what it has seen."""
-    return GPT(layers, width, vocabulary, context)
+    return GPT(layers, width, heads, vocabulary, context)
+
+
+def gpt2_small() -> GPT:
+    """As deep and wide as the smallest GPT-2."""
+    return gpt(12, 768, heads=12, vocabulary=50_257, context=1024)
 
 
 class Block(nn.Module):
     """Self-attention and a feed-forward network, each after a norm and beside a residual."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, heads: int = _HEADS) -> None:
         super().__init__()
+        self.heads = heads
         self.attention_norm = nn.LayerNorm(width)
         self.project_in = nn.Linear(width, 3 * width)
         self.project_out = nn.Linear(width, width)
@@ -54,10 +60,10 @@ class Block(nn.Module):
             nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(batch, length, width) to the same; every place sees every other."""
+    def forward(self, x: torch.Tensor, *, causal: bool = False) -> torch.Tensor:
+        """(batch, length, width) to the same; every place sees every other, or those before it."""
         query, key, value = self._split(x)
-        return self._join(x, F.scaled_dot_product_attention(query, key, value))
+        return self._join(x, F.scaled_dot_product_attention(query, key, value, is_causal=causal))
 
     def step(self, x: torch.Tensor, cache: tuple[torch.Tensor, torch.Tensor], position: int) -> torch.Tensor:
         """One more place, (batch, 1, width) to the same; what it is attended by later goes into the cache."""
@@ -71,7 +77,7 @@ class Block(nn.Module):
     def _split(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
         """Query, key and value, each (batch, heads, length, width / heads)."""
         batch, length, width = x.shape
-        parts = self.project_in(self.attention_norm(x)).view(batch, length, 3, _HEADS, width // _HEADS)
+        parts = self.project_in(self.attention_norm(x)).view(batch, length, 3, self.heads, width // self.heads)
         return iter(parts.permute(2, 0, 3, 1, 4).unbind(0))
 
     def _join(self, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
@@ -82,18 +88,19 @@ class Block(nn.Module):
 class GPT(nn.Module):
     """Embeddings of tokens and places, blocks, and an output layer."""
 
-    def __init__(self, layers: int, width: int, vocabulary: int, context: int) -> None:
+    def __init__(self, layers: int, width: int, heads: int, vocabulary: int, context: int) -> None:
         super().__init__()
+        self.heads = heads
         self.tokens = nn.Embedding(vocabulary, width)
         self.positions = nn.Embedding(context, width)
-        self.blocks = nn.ModuleList(Block(width) for _ in range(layers))
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, vocabulary, bias=False)
 
     def caches(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Empty caches for one text: of each block, keys and values (1, heads, context, width / heads)."""
         context, width = self.positions.weight.shape
-        shape = (1, _HEADS, context, width // _HEADS)
+        shape = (1, self.heads, context, width // self.heads)
         return [(self.norm.weight.new_zeros(shape), self.norm.weight.new_zeros(shape)) for _ in self.blocks]
 
     def forward(
@@ -103,6 +110,14 @@ class GPT(nn.Module):
         x = self.tokens(token) + self.positions.weight[position]
         for block, cache in zip(self.blocks, caches, strict=True):
             x = block.step(x, cache, position)
+        scores: torch.Tensor = self.head(self.norm(x))
+        return scores
+
+    def read(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The scores (batch, length, vocabulary) of what follows each place of `tokens` (batch, length)."""
+        x = self.tokens(tokens) + self.positions.weight[: tokens.shape[1]]
+        for block in self.blocks:
+            x = block(x, causal=True)
         scores: torch.Tensor = self.head(self.norm(x))
         return scores
 

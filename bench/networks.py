@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from .figure import Figure, Target, in_turn, paired
-from .models import cnn, gpt, mlp, transformer
+from .models import cnn, gpt, gpt2_small, mlp, transformer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,6 +80,28 @@ def _decode(initial: GPT) -> Callable[[torch.device], Callable[[], None]]:
     return on
 
 
+def _reader(initial: GPT, *, train: bool) -> Callable[[torch.device], Callable[[], None]]:
+    """What makes a function that reads texts of 256 tokens, and learns from them if it is to."""
+
+    def on(device: torch.device) -> Callable[[], None]:
+        model = copy.deepcopy(initial).to(device)
+        optimize = torch.optim.AdamW(model.parameters())
+        texts = torch.randint(50_257, (4, 257)).to(device)
+
+        def read() -> None:
+            for _ in range(STEPS):
+                with torch.set_grad_enabled(train):
+                    scores = model.read(texts[:, :-1])
+                if train:
+                    optimize.zero_grad()
+                    F.cross_entropy(scores.flatten(0, 1), texts[:, 1:].flatten()).backward()
+                    optimize.step()
+
+        return read
+
+    return on
+
+
 def measure(rig: Rig) -> list[Figure]:
     """Steps, forward passes and tokens a second."""
 
@@ -102,6 +124,13 @@ def measure(rig: Rig) -> list[Figure]:
         ("transformer forward", "passes/s", STEPS, 1.0, _forward(transformer())),
         ("GPT decode", "tokens/s", TOKENS, 0.6, _decode(gpt())),
     )
+    if rig.local.type == "cuda":
+        # Too much for a CPU to be compared in good time.
+        cases += (
+            ("GPT-2-small forward", "passes/s", STEPS, 1.0, _reader(gpt2_small(), train=False)),
+            ("GPT-2-small step", "steps/s", STEPS, 1.0, _reader(gpt2_small(), train=True)),
+            ("GPT-2-small decode", "tokens/s", TOKENS, 0.6, _decode(gpt2_small())),
+        )
     figures = []
     for name, unit, times, bound, on in cases:
         sky, local = (rate(on(device), device, times) for device in (rig.device, rig.local))

@@ -3,45 +3,24 @@
 from __future__ import annotations
 
 import logging
-from functools import cache, wraps
 from typing import TYPE_CHECKING, Any
-
-import torch
 
 from skytorch_wire.graphs import Runner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-__all__ = ["register"]
+    import torch
+
+__all__ = ["compile_module"]
 
 _log = logging.getLogger(__name__)
 
 Compiled = Any
 
 
-def register(core: Any) -> None:
-    """Makes the backend known, at the first torch.compile: TorchDynamo takes a second to import."""
-    compile_: Callable[..., Any] = torch.compile
-
-    @cache
-    def make_known() -> None:
-        from torch._dynamo.backends.registry import register_backend
-
-        def sky(module: torch.fx.GraphModule, inputs: Sequence[Any], **options: Any) -> Compiled:
-            return _compile(core, module, inputs, **options)
-
-        register_backend(compiler_fn=sky, name="sky")
-
-    @wraps(compile_)
-    def compile(*args: Any, **kwargs: Any) -> Any:  # noqa: A001  (torch's name)
-        make_known()
-        return compile_(*args, **kwargs)
-
-    torch.compile = compile
-
-
-def _compile(core: Any, module: torch.fx.GraphModule, inputs: Sequence[Any], **options: Any) -> Compiled:
+def compile_module(core: Any, module: torch.fx.GraphModule, inputs: Sequence[Any], **options: Any) -> Compiled:
+    """A function that runs the module's graphs on the server, and those of its backward."""
     from torch._dynamo.backends.common import aot_autograd
     from torch._functorch.partitioners import default_partition, min_cut_rematerialization_partition
 

@@ -29,6 +29,7 @@ _BACKLOG = 64
 _ATTACH_BYTES = 64 * 1024
 _ATTACH_SECONDS = 10.0
 _FAREWELL_SECONDS = 2.0
+_ACCEPT_AGAIN_SECONDS = 1.0
 
 
 class LocalStreams:
@@ -58,7 +59,11 @@ class LocalStreams:
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            connection, _ = await loop.sock_accept(self._listener)
+            try:
+                connection, _ = await loop.sock_accept(self._listener)
+            except OSError:  # out of descriptors, for now
+                await asyncio.sleep(_ACCEPT_AGAIN_SECONDS)
+                continue
             task = asyncio.create_task(self._serve(connection))
             self._serving.add(task)
             task.add_done_callback(self._serving.discard)
