@@ -176,6 +176,7 @@ def _filled(far: Link, device: torch.device) -> list[Figure]:
     far.become(round_trip=0.1, megabits=1000)
     ups, downs = [], []
     for _ in range(ROUNDS):
+        payload.add_(1)  # else it need not be sent again
         started = time.perf_counter()
         resident = payload.to(device)
         torch.sky.synchronize(device)

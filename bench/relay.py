@@ -1,20 +1,32 @@
-"""What a server's port costs, beside the socket of the session's own process: a round trip, and bulk data."""
+"""What a server's port costs, beside the same stream without it: a round trip, and bulk data.
+
+The direct stream goes to the socket of the session's own process and shares no memory with it, as no stream does that
+comes from elsewhere.
+"""
 
 from __future__ import annotations
 
 import statistics
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 
 import jupyter_skytorch as sky
+from jupyter_skytorch.compute import connecting
+from jupyter_skytorch.session import Way
 
 from .figure import Figure, Spread, Target, in_turn, paired
 from .server import server
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from jupyter_skytorch.compute import Compute
+    from jupyter_skytorch.compute.channel import Address
+    from skytorch_wire import sessions_pb2
+
     from .rig import Rig
 
 READS = 200
@@ -29,7 +41,7 @@ def measure(rig: Rig) -> list[Figure]:
     kind = rig.local.type
     with ExitStack() as stack:
         relayed = stack.enter_context(sky.connect(f"grpc://{stack.enter_context(server('--no-direct'))}"))
-        direct = stack.enter_context(sky.connect(f"grpc://{stack.enter_context(server())}"))
+        direct = stack.enter_context(_unshared(stack.enter_context(server())))
         near, far = direct.device(kind), relayed.device(kind)
         reads = in_turn(LATENCY_ROUNDS, lambda: _item(far), lambda: _item(near))
         payload = torch.arange(SIZE // 4, dtype=torch.int32)
@@ -45,6 +57,28 @@ def measure(rig: Rig) -> list[Figure]:
     ]
 
 
+class _Unshared(Way):
+    """To a local socket, as a tunnel leads to it."""
+
+    plain = True
+
+
+@contextmanager
+def _unshared(place: str) -> Iterator[Compute]:
+    found = connecting.ways
+
+    def unshared(endpoints: Iterable[sessions_pb2.Endpoint], front: Address) -> list[Way]:
+        return [_Unshared(way.target) for way in found(endpoints, front) if way.local]
+
+    connecting.ways = unshared
+    try:
+        compute = sky.connect(f"grpc://{place}")
+    finally:
+        connecting.ways = found
+    with compute:
+        yield compute
+
+
 def _item(device: torch.device) -> float:
     """Microseconds of one read of a scalar that is there, the median of some."""
     x = torch.ones((), device=device)
@@ -58,6 +92,7 @@ def _item(device: torch.device) -> float:
 
 
 def _up(payload: torch.Tensor, device: torch.device) -> float:
+    payload.add_(1)  # else it need not be sent again
     torch.sky.synchronize(device)
     started = time.perf_counter()
     copy = payload.to(device)
@@ -68,6 +103,8 @@ def _up(payload: torch.Tensor, device: torch.device) -> float:
 
 
 def _down(resident: torch.Tensor, payload: torch.Tensor) -> float:
+    resident.copy_(payload)
+    torch.sky.synchronize()
     started = time.perf_counter()
     copy = resident.cpu()
     rate = SIZE / (time.perf_counter() - started) / 1e6

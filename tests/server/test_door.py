@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
+import stat
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -208,6 +211,29 @@ def test_bytes_go_both_ways_and_each_way_ends_by_itself(room: Room, until) -> No
         inside.shutdown(socket.SHUT_WR)
         assert received(outside) == data[:100_000]
     until(lambda: room.connections() == 0, "the door has let go of it")
+
+
+@pytest.mark.parametrize("works", [(), ("in",)], ids=["not at all", "only into pipes"])
+def test_a_kernel_that_splices_no_sockets_copies(
+    room: Room, monkeypatch: pytest.MonkeyPatch, works: tuple[str, ...]
+) -> None:
+    splice, refused = os.splice, []
+
+    def partly(source: int, target: int, size: int, flags: int) -> int:
+        if ("in" if stat.S_ISFIFO(os.fstat(target).st_mode) else "out") in works:
+            return splice(source, target, size, flags=flags)
+        refused.append(target)
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "splice", partly)
+    outside, inside = room.tunnel()
+    with outside, inside:
+        data = bytes(range(256)) * 20_000
+        sender = threading.Thread(target=lambda: (outside.sendall(data), outside.shutdown(socket.SHUT_WR)))
+        sender.start()
+        assert received(inside) == data
+        sender.join()
+    assert refused
 
 
 def test_what_is_not_taken_stays_with_its_sender(room: Room) -> None:
