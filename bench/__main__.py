@@ -9,7 +9,20 @@ from pathlib import Path
 from . import report
 from .rig import connected, machine, private_server
 
-GROUPS = ("ops", "cell", "lines", "networks", "compiled", "latency", "bulk", "distance", "relay", "memory", "startup")
+GROUPS = (
+    "ops",
+    "where",
+    "cell",
+    "lines",
+    "networks",
+    "compiled",
+    "latency",
+    "bulk",
+    "distance",
+    "relay",
+    "memory",
+    "startup",
+)
 
 
 def main() -> None:
