@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from skytorch_wire import PROTOCOL_VERSION, service_pb2
-from skytorch_wire.records import Memory, Record, View, Writer
+from skytorch_wire.records import Memory, Record, Value, View, Writer
 
 if TYPE_CHECKING:
     from conftest import Client, Connect, ServerProcess, Stream
@@ -146,6 +146,16 @@ def test_a_newer_stream_takes_over(client: Client, created, stream: Stream, refu
         client.stream(created, epoch=2).response()
     newer.send(Writer().ensure(View(1, "uint8", [1]), 0).read(View(1, "uint8", [1])).take(), 2, first=2)
     assert next(newer.replies()).sequence == 3
+
+
+def test_an_op_that_returns_its_argument_gives_memory_of_its_own(stream: Stream) -> None:
+    one, two = View(1, "uint8", [2]), View(2, "uint8", [2])
+    records = Writer().define_device(0, "cpu", 0).ensure(one, 0).write(1, 0, b"ok")
+    records.ask("aten::contiguous", [Writer().byte(Value.TENSOR_HOME).varint(1)], [2])
+    stream.send(records.write(1, 0, b"no").read(two).take(), 6)
+    replies = stream.replies()
+    next(replies)
+    assert next(replies).data == b"ok"
 
 
 def varint(value: int) -> bytes:

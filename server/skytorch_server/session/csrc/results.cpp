@@ -1,6 +1,8 @@
 // What becomes of an op's results: they are given to the storages that the client named for them, or told to it.
 #include <ATen/ops/empty_strided.h>
 
+#include <algorithm>
+
 #include "interpreter.h"
 
 namespace skytorch {
@@ -62,9 +64,13 @@ at::Tensor Interpreter::own_tensor(const wire::Layout* layout, const at::Tensor&
   TORCH_CHECK_NOT_IMPLEMENTED(!result.defined() || result.layout() == c10::kStrided, current_->name, " returned a tensor of layout ", result.layout(),
                               ", which a sky device can't hold");
   at::Tensor tensor = result.defined() ? result.resolve_conj().resolve_neg() : result;
+  // An op may return its very argument, or a view of it.
+  bool shared = tensor.defined() && (tensor.storage().use_count() > 1 || std::any_of(touched_.items.begin(), touched_.items.end(), [&](const auto& item) {
+                  return item.entry->home.is_same(tensor);
+                }));
   if (!layout) {
-    bool shared = tensor.storage().use_count() > 1 || tensor.storage_offset() || !tensor.is_non_overlapping_and_dense();
-    return shared ? tensor.clone() : tensor;
+    bool own = !shared && !tensor.storage_offset() && tensor.is_non_overlapping_and_dense();
+    return own ? tensor : tensor.clone();
   }
   c10::IntArrayRef sizes(layout->sizes.data(), layout->dims), strides(layout->strides.data(), layout->dims);
   auto type = Store::dtype(layout->dtype);
@@ -72,7 +78,7 @@ at::Tensor Interpreter::own_tensor(const wire::Layout* layout, const at::Tensor&
               tensor.defined() ? c10::str(tensor.scalar_type(), tensor.sizes()) : "nothing", " on the server, where the client expects ", type, sizes);
   // The layout that the user was told is the layout that is delivered; and no two storages share memory.
   bool same_layout = tensor.strides() == strides || tensor.numel() <= 1;
-  if (!same_layout || tensor.storage().use_count() > 1 || tensor.storage_offset()) {
+  if (!same_layout || shared || tensor.storage_offset()) {
     at::Tensor copy = at::empty_strided(sizes, strides, tensor.options());
     copy.copy_(tensor);
     tensor = std::move(copy);
