@@ -67,6 +67,7 @@ lab: $(LABEXTENSION)  ## open JupyterLab on the example notebooks
 	$(BIN)/jupyter lab notebooks/quickstart.ipynb
 
 test: $(LABEXTENSION)  ## all tests, those in a browser included (they need chromium)
+	$(BIN)/python -m skytorch_wire.native compile $(NATIVE)  # takes longer than some tests may
 	$(BIN)/python -m pytest
 
 lint: $(NODE_MODULES)  ## ruff, mypy and eslint

@@ -85,7 +85,7 @@ def cache_folder() -> Path:
 def compile_into(package: str, target: Path) -> Path:
     """Compiles the native module of `package` into the folder `target` unless it is there; its path.
 
-    Takes about 15 s and 1 GB of memory. Several processes may ask at once: one compiles, the others wait.
+    Takes about 40 s and 1 GB of memory. Several processes may ask at once: one compiles, the others wait.
     """
     folder = _folder(package)
     library = target / _file_name(package, folder)
@@ -138,7 +138,7 @@ def _compile(package: str, folder: Path, library: Path) -> None:
         raise BuildError(msg)
     torch = _torch_folder()
     what = f"{package} for torch {importlib.metadata.version('torch')}"
-    print(f"Compiling {what}: once, about 20 s ...", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"Compiling {what}: once, about 40 s ...", file=sys.stderr, flush=True)  # noqa: T201
     started = time.monotonic()
     with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
         # One translation unit: parsing torch's headers is most of the time, and this way it is done once.
