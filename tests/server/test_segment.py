@@ -151,14 +151,18 @@ def test_large_data_goes_both_ways_in_parts(stream: Stream, replies: Iterator[An
         stream.send(write_shared(segment.told.number, 1, start, segment.filled, len(part)), 1)
         segment.fill(part)
     stream.send(read_shared(view), 1)
-    received = b""
+    received, ways = b"", set()
     while len(received) < size:
         reply = next(replies)
-        assert isinstance(reply, SharedDataReply)
         assert (reply.sequence, reply.offset, reply.total) == (stream.sequence, len(received), size)
-        assert reply.place == segment.emptied
-        received += segment.empty(reply.size, until)
+        ways.add(type(reply))
+        if isinstance(reply, SharedDataReply):
+            assert reply.place == segment.emptied
+            received += segment.empty(reply.size, until)
+        else:  # this end took its time, and the server doesn't wait long
+            received += reply.data
     assert received == payload
+    assert SharedDataReply in ways
 
 
 def test_a_client_that_takes_nothing_out_gets_its_data_through_the_stream(
