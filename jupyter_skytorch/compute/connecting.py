@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["connect"]
 
 _CONNECT_SECONDS = 120.0
+RECONNECT_SECONDS = 120.0
 _EXIT_SECONDS = 1.0
 
 _connecting = threading.Lock()
@@ -51,6 +52,7 @@ def connect(
     insecure: bool = False,
     provider: str | None = None,
     timeout: float = _CONNECT_SECONDS,
+    reconnect_timeout: float = RECONNECT_SECONDS,
 ) -> Compute:
     """Connect to a server and make it the current Compute.
 
@@ -61,6 +63,7 @@ def connect(
     `name` is what the Compute is called. `token_file` holds the server's token (else SKYTORCH_TOKEN is used).
     `insecure` allows a connection to another machine that is not encrypted. `provider`, "local" or "address", is told
     by the target and need not be given. `timeout` in seconds bounds the whole; a wrong address is told within 5 s.
+    `reconnect_timeout` in seconds is how long a connection that broke is tried again before the session is given up.
 
     Raises ConnectError, one line.
     """
@@ -87,7 +90,7 @@ def connect(
         if existing is not None and existing.state == "connected":
             return _again(existing, place)
         with waiting(f"connecting to {name}") as say:
-            compute = _connect(place, name, deadline, say)
+            compute = _connect(place, name, deadline, say, reconnect_timeout)
         if existing is not None:
             existing.close()
         registry.add(compute)
@@ -103,7 +106,9 @@ def _again(existing: Compute, place: Place | None) -> Compute:
     return registry.use(existing.name)
 
 
-def _connect(place: Place | None, name: str, deadline: float, say: Callable[[str], None]) -> Compute:
+def _connect(
+    place: Place | None, name: str, deadline: float, say: Callable[[str], None], reconnect_timeout: float
+) -> Compute:
     control = control_thread.get()
     _close_at_exit()
     try:
@@ -122,6 +127,8 @@ def _connect(place: Place | None, name: str, deadline: float, say: Callable[[str
             credentials=None,
             control=control,
             front=handshake.channel,
+            reconnect_timeout=reconnect_timeout,
+            waiting=waiting,
         )
         compute = Compute(name, handshake, session, control)
         records.write(session_record(compute))

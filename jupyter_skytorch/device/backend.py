@@ -31,17 +31,27 @@ __all__ = ["Sink", "core", "marks", "new_sink"]
 class Sink(Protocol):
     """The near end of a session's ordered log: the device writes records into it, the session drains it."""
 
-    def start(self, executed: int, chunk_bytes: int) -> None:
-        """Number records from the one after `executed`; bulk data travels in chunks of so many bytes."""
+    def attached(self, executed: int, received: int, chunk_bytes: int) -> int:
+        """A new stream sends what the server lacks; the stream's number. Older ones are given nothing any more.
 
-    def take(self, seconds: float) -> bytes | None:
-        """The next serialized StreamRequest; None when there is none in time, or the session is over."""
+        `executed`: every record up to there is executed. `received`: the first record of the last frame that arrived.
+        Bulk data travels in chunks of so many bytes. Raises RuntimeError for numbers that can't be.
+        """
+
+    def replies_received(self) -> int:
+        """The number of the last message with replies that arrived."""
+
+    def take(self, seconds: float, stream: int) -> bytes | None:
+        """The next serialized StreamRequest of a stream.
+
+        None when there is none in time, the session is over, or a newer stream is attached.
+        """
 
     def feed(self, message: bytes) -> None:
         """Take in a serialized StreamResponse. Raises RuntimeError when it is not one."""
 
-    def send_to(self, socket: int) -> None:
-        """Write the StreamRequests to a Unix socket until it ends, or the session does."""
+    def send_to(self, socket: int, stream: int) -> None:
+        """Write a stream's StreamRequests to a Unix socket until it ends, or a newer stream is attached."""
 
     def receive_from(self, socket: int) -> bytes:
         """Take in StreamResponses from a Unix socket until it ends; a serialized Ended, or nothing.

@@ -18,6 +18,10 @@ from .quantities import duration
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from .running import Running
+
 __all__ = ["progress"]
 
 _REFRESH_SECONDS = 1.0
@@ -62,9 +66,10 @@ class _Terminal:
 class _Line:
     """Shows a text with the time that has passed, from a thread, because the main one is waiting."""
 
-    def __init__(self, outlet: _Outlet, text: str, delay: float) -> None:
+    def __init__(self, shell: InteractiveShell, running: Running, text: str, delay: float) -> None:
         self.text = text
-        self._outlet = outlet
+        self._outlet = _Cell if hasattr(shell, "kernel") else _Terminal
+        self._running = running
         self._delay = delay
         self._began = time.monotonic()
         self._done = threading.Event()
@@ -74,11 +79,21 @@ class _Line:
     def _run(self) -> None:
         if self._done.wait(self._delay):
             return
+        shown: _Outlet | None = None
+        cell: object | None = None
         while True:
-            self._outlet.show(f"{self.text} ({duration(time.monotonic() - self._began)})")
+            # What isn't waited for isn't told: some waits outlast the cell in which they began, or begin in none.
+            if shown is not None and cell is not self._running.cell:
+                shown.clear()
+                shown = None
+            if shown is None and (cell := self._running.cell) is not None:
+                shown = self._outlet()
+            if shown is not None:
+                shown.show(f"{self.text} ({duration(time.monotonic() - self._began)})")
             if self._done.wait(_REFRESH_SECONDS):
                 break
-        self._outlet.clear()
+        if shown is not None:
+            shown.clear()
 
     def end(self) -> None:
         self._done.set()
@@ -89,16 +104,17 @@ class _Line:
 
 
 @contextmanager
-def progress(text: str, delay: float) -> Iterator[Callable[[str], None]]:
+def progress(text: str, delay: float, running: Running) -> Iterator[Callable[[str], None]]:
     """Show `text` and the time that has passed while the block runs, once it has taken `delay` seconds.
 
-    The value of the context changes the text. Shows nothing where nobody looks: outside IPython.
+    It is shown in the cell that runs; between cells it isn't. The value of the context changes the text. Shows nothing
+    where nobody looks: outside IPython.
     """
     shell = get_ipython()
     if shell is None:
         yield lambda _text: None
         return
-    line = _Line(_Cell() if hasattr(shell, "kernel") else _Terminal(), text, delay)
+    line = _Line(shell, running, text, delay)
     try:
         yield line.say
     finally:

@@ -8,6 +8,7 @@ import jupyter_skytorch.device  # noqa: F401 (registers sky with torch, while th
 from jupyter_skytorch.compute.waiting import show_with
 from jupyter_skytorch.display.profile import profile_bundle
 from jupyter_skytorch.display.progress import progress
+from jupyter_skytorch.display.running import Running
 from jupyter_skytorch.display.status import compute_bundle, status_bundle
 
 from . import completion
@@ -34,7 +35,8 @@ def install(shell: InteractiveShell) -> None:
     if shell.display_formatter is not None:
         for (module, name), bundle in _BUNDLES.items():
             shell.display_formatter.mimebundle_formatter.for_type_by_name(module, name, bundle)
-    show_with(lambda text: progress(text, magics.progress_delay))
+    running = magics.running = Running(shell)
+    show_with(lambda text: progress(text, magics.progress_delay, running))
 
 
 def uninstall(shell: InteractiveShell) -> None:
@@ -47,5 +49,7 @@ def uninstall(shell: InteractiveShell) -> None:
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("sky", None)
     magics = shell.magics_manager.registry.pop(SkyMagics.__name__, None)
+    if magics is not None and magics.running is not None:
+        magics.running.unregister()
     if magics in shell.configurables:
         shell.configurables.remove(magics)

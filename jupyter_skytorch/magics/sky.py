@@ -16,6 +16,7 @@ from .registry import find
 
 if TYPE_CHECKING:
     from jupyter_skytorch.compute.profile import Profile
+    from jupyter_skytorch.display.running import Running
 
 __all__ = ["SkyMagics"]
 
@@ -35,6 +36,11 @@ class SkyMagics(Magics):
         1.0, min=0.0, help="After how many seconds a wait is shown; what is shown goes away with the wait."
     ).tag(config=True)
 
+    reconnect_timeout = Float(
+        120.0, min=0.0, help="For how many seconds a broken connection is tried again before the session is given up."
+    ).tag(config=True)
+
+    running: Running | None = None
     profile: Profile | None = None
     """Of the last profiled cell."""
 

@@ -12,13 +12,11 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
-import grpc
-
 from jupyter_skytorch.device import ConnectError
 from skytorch_wire import service_pb2
 from skytorch_wire.compression import MAX_INFLATED, Compressor
 
-from .stream import End, NoWayError
+from .stream import BROKEN, End, NoWayError, begin
 from .tunnel import open_socket
 
 if TYPE_CHECKING:
@@ -33,11 +31,10 @@ __all__ = ["LocalStream"]
 _ATTACH_SECONDS = 10.0
 _IDLE_SECONDS = 1.0
 _HEAD_BYTES = 4
-_BROKEN = {grpc.StatusCode.UNAVAILABLE.value[0], grpc.StatusCode.CANCELLED.value[0]}
 
 
 class LocalStream:
-    """An attached stream. `ended` is called once, on the receiver's thread."""
+    """An attached stream, to be started. `ended` is then called once, on the receiver's thread."""
 
     def __init__(self, way: Way, attach: service_pb2.Attach, sink: Sink, *, ended: Callable[[End], None]) -> None:
         """Connects and attaches.
@@ -60,9 +57,14 @@ class LocalStream:
             self._socket.close()
             raise ConnectError(f"the server refused the session's stream: {answer.ended.message}")
         self._socket.settimeout(None)
-        self.attached = answer.attached
-        self._sink.start(answer.attached.executed, answer.attached.capabilities.chunk_bytes)
+        self._answer = answer.attached
+        self._stream = 0
+        self._closed = False
         self._sender = threading.Thread(target=self._send_frames, name="skytorch-sender", daemon=True)
+
+    def start(self) -> None:
+        """Sends what the server doesn't have yet, and what comes."""
+        self._stream = begin(self._sink, self._answer)
         self._sender.start()
         threading.Thread(target=self._receive, name="skytorch-receiver", daemon=True).start()
 
@@ -79,25 +81,26 @@ class LocalStream:
         return bytes(data)
 
     def _send_frames(self) -> None:
-        if self.attached.compression == service_pb2.COMPRESSION_ZSTD:
+        if self._answer.compression == service_pb2.COMPRESSION_ZSTD:
             # A socket that broke is noticed by the receiver.
             with contextlib.suppress(OSError):
                 self._send_compressed(Compressor())
         else:
-            self._sink.send_to(self._socket.fileno())
+            self._sink.send_to(self._socket.fileno(), self._stream)
 
     def _send_compressed(self, compressor: Compressor) -> None:
-        while not self._sink.stopped():
-            frame = self._sink.take(_IDLE_SECONDS)
+        while not self._closed:
+            frame = self._sink.take(_IDLE_SECONDS, self._stream)
             if frame is not None:
                 self._send(compressor.compress(frame) if len(frame) <= MAX_INFLATED else frame)
 
     def _receive(self) -> None:
-        self._ended(self._receive_all())
+        end = self._receive_all()
         # Not closed before: the sender may still look at it, and its number is soon somebody else's.
         self.close()
         self._sender.join()
         self._socket.close()
+        self._ended(end)
 
     def _receive_all(self) -> End:
         try:
@@ -105,10 +108,11 @@ class LocalStream:
         except Exception as error:  # noqa: BLE001  (what a peer sends can't be allowed to end this thread unsaid)
             return End(broken=False, words=f"it sent what is no reply: {error}")
         # Without a last word the process is gone, or about to be.
-        broken = not last.message or last.code in _BROKEN
+        broken = not last.message or last.code in BROKEN
         return End(broken=broken, words=last.message or "it closed the connection")
 
     def close(self) -> None:
-        """Ends the stream; the sink is to be stopped before."""
+        """Ends the stream; nothing is sent any more."""
+        self._closed = True
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from jupyter_skytorch import device
-from skytorch_wire import PROTOCOL_VERSION, __version__, service_pb2, sessions_pb2, sessions_pb2_grpc
+from skytorch_wire import sessions_pb2, sessions_pb2_grpc
 
 from .lines import LineCounters, merged
-from .local_stream import LocalStream
-from .stream import NoWayError, Stream
+from .link import Link
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     import grpc
 
     from .control import Control
-    from .stream import End
     from .way import Way
 
 __all__ = ["Counters", "Session"]
 
 _CANCEL_SECONDS = 2.0
-#: A link that broke is told apart from a session that is gone by whoever watches the server (compute.lease); this long.
-_VERDICT_SECONDS = 4.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,7 @@ class Session:
         self._sink = device.new_sink(self.name)
         self._opened: dict[tuple[str, int], torch.device] = {}
         self._lock = threading.Lock()
-        self._stream: LocalStream | Stream | None = None
+        self._link: Link | None = None
 
     @classmethod
     def open(
@@ -80,51 +76,28 @@ class Session:
         credentials: grpc.ChannelCredentials | None,
         control: Control,
         front: grpc.aio.Channel,
+        reconnect_timeout: float,
+        waiting: Callable[[str], AbstractContextManager[object]],
     ) -> Session:
         """Opens the stream of a session that was just created and attaches to it.
 
-        `ways` lead to the session's process: they are tried in turn. `front` is where calls about the session go.
-        Raises ConnectError.
+        `front` is where calls about the session go; the rest as for :class:`.Link`. Raises ConnectError.
         """
         session = cls(created, control, front, metadata)
-        *others, last = enumerate(ways, 1)
-        for epoch, way in others:
-            with suppress(NoWayError):
-                session._attach(way, epoch, created, credentials)
-                break
-        else:
-            session._attach(last[1], last[0], created, credentials)
+        session._link = Link(
+            ways=ways,
+            created=created,
+            sink=session._sink,
+            metadata=metadata,
+            credentials=credentials,
+            reconnect_timeout=reconnect_timeout,
+            waiting=waiting,
+            lost=session.lose,
+        )
+        if session.state != "live":  # it was lost before it had a link to close
+            session._link.close()
         device.follow_settings(session._sink)
         return session
-
-    def _attach(
-        self,
-        way: Way,
-        epoch: int,
-        created: sessions_pb2.CreateSessionResponse,
-        credentials: grpc.ChannelCredentials | None,
-    ) -> None:
-        attach = service_pb2.Attach(
-            session_id=self.id,
-            attach_secret=created.attach_secret,
-            epoch=epoch,
-            boot_id=created.boot_id,
-            capabilities=service_pb2.Capabilities(
-                protocol_version=PROTOCOL_VERSION,
-                package_version=__version__,
-                torch_version=torch.__version__,
-                # On one machine a byte costs less than its compression.
-                compressions=[service_pb2.COMPRESSION_ZSTD] if way.far else [],
-            ),
-        )
-        if way.plain:
-            self._stream = LocalStream(way, attach, self._sink, ended=self._stream_ended)
-            if way.local:
-                self._sink.may_share()
-        else:
-            self._stream = Stream(
-                way, attach, self._sink, metadata=self._metadata, credentials=credentials, ended=self._stream_ended
-            )
 
     def device(self, type: str = "cpu", index: int = 0) -> torch.device:  # noqa: A002  (torch's word)
         """The sky device that stands for a device of the server; it becomes the current one.
@@ -221,13 +194,5 @@ class Session:
             self.reason = reason
         said = reason if kind == "closed" else f"lost {self.name}: {reason}; %sky connect begins a new session"
         self._sink.stop(kind, said)
-        if self._stream is not None:
-            self._stream.close()
-
-    def _stream_ended(self, end: End) -> None:
-        if not end.broken:
-            self.lose(f"the server ended the session's stream: {end.words}")
-            return
-        verdict = threading.Timer(_VERDICT_SECONDS, self.lose, ["the connection to the server broke"])
-        verdict.daemon = True
-        verdict.start()
+        if self._link is not None:
+            self._link.close()

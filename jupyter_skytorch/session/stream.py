@@ -23,11 +23,23 @@ if TYPE_CHECKING:
 
     from .way import Way
 
-__all__ = ["End", "NoWayError", "Stream"]
+__all__ = ["BROKEN", "End", "NoWayError", "Stream", "begin"]
 
 _METHOD = "/skytorch.torch.Service/StreamOperations"
 _IDLE_SECONDS = 1.0
 _ATTACH_SECONDS = 10.0
+
+#: What a call ends with when the connection breaks; a server that ends it has other words.
+BROKEN = {
+    code.value[0]
+    for code in (
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+    )
+}
 
 
 class _Requests:
@@ -38,6 +50,7 @@ class _Requests:
         self._sink = sink
         self._begun = threading.Event()
         self._compressor: Compressor | None = None
+        self._stream = 0
         self._closed = False
 
     def __iter__(self) -> _Requests:
@@ -51,15 +64,16 @@ class _Requests:
         # Nothing is taken for a call that may come to nothing: another one would miss it.
         self._begun.wait()
         while not self._closed:
-            frame = self._sink.take(_IDLE_SECONDS)
+            frame = self._sink.take(_IDLE_SECONDS, self._stream)
             if frame is not None:
                 if self._compressor is not None and len(frame) <= MAX_INFLATED:
                     return self._compressor.compress(frame)
                 return frame
         raise StopIteration
 
-    def begin(self, *, compressed: bool) -> None:
-        """The call is attached: what the sink has may be sent."""
+    def begin(self, stream: int, *, compressed: bool) -> None:
+        """The call is attached, as a stream that the sink has numbered: what the sink has may be sent."""
+        self._stream = stream
         self._compressor = Compressor() if compressed else None
         self._begun.set()
 
@@ -77,12 +91,17 @@ class End:
     words: str
 
 
+def begin(sink: Sink, attached: service_pb2.Attached) -> int:
+    """Has the sink send by a new stream what the server lacks; the number that the sink gives to the stream."""
+    return sink.attached(attached.executed, attached.received, attached.capabilities.chunk_bytes)
+
+
 class NoWayError(ConnectError):
     """A way leads nowhere; another one may. The message is one line."""
 
 
 class Stream:
-    """An attached stream. `ended` is called once, on the receiver's thread."""
+    """An attached stream, to be started. `ended` is then called once, on the receiver's thread."""
 
     def __init__(
         self,
@@ -111,7 +130,8 @@ class Stream:
         self._call: Any = start(self._requests, metadata=tuple(metadata))
         self._attached = threading.Event()
         self._failure: End | None = None
-        self.attached = service_pb2.Attached()
+        self._started = threading.Event()
+        self._answer = service_pb2.Attached()
         self._receiver = threading.Thread(target=self._receive, name="skytorch-receiver", daemon=True)
         self._receiver.start()
         if not self._attached.wait(_ATTACH_SECONDS):
@@ -121,20 +141,24 @@ class Stream:
             kind = NoWayError if self._failure.broken else ConnectError
             raise kind(f"the server refused the session's stream: {self._failure.words}")
 
+    def start(self) -> None:
+        """Sends what the server doesn't have yet, and what comes."""
+        stream = begin(self._sink, self._answer)
+        self._requests.begin(stream, compressed=self._answer.compression == service_pb2.COMPRESSION_ZSTD)
+        self._started.set()
+
     def _receive(self) -> None:
         end = End(broken=False, words="it ended the stream")
         try:
             first = service_pb2.StreamResponse.FromString(next(self._call))
-            self.attached = first.attached
-            self._sink.start(first.attached.executed, first.attached.capabilities.chunk_bytes)
-            self._requests.begin(compressed=first.attached.compression == service_pb2.COMPRESSION_ZSTD)
+            self._answer = first.attached
             self._attached.set()
+            self._started.wait()
             for message in self._call:
                 self._sink.feed(message)
         except grpc.RpcError as error:
             call: Any = error
-            broken = call.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-            end = End(broken=broken, words=(call.details() or call.code().name).splitlines()[0])
+            end = End(broken=call.code().value[0] in BROKEN, words=(call.details() or call.code().name).splitlines()[0])
         except Exception as error:  # noqa: BLE001  (what a peer sends can't be allowed to end this thread unsaid)
             end = End(broken=False, words=f"it sent what is no reply: {error}")
         if self._attached.is_set():
@@ -144,7 +168,8 @@ class Stream:
             self._attached.set()
 
     def close(self) -> None:
-        """Ends the call; the sink is to be stopped before."""
+        """Ends the call; nothing is sent any more."""
         self._requests.close()
+        self._started.set()
         self._call.cancel()
         self._channel.close()

@@ -51,18 +51,20 @@ class Attach(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., attach_secret: _Optional[bytes] = ..., epoch: _Optional[int] = ..., boot_id: _Optional[str] = ..., replies_received: _Optional[int] = ..., capabilities: _Optional[_Union[Capabilities, _Mapping]] = ...) -> None: ...
 
 class Attached(_message.Message):
-    __slots__ = ("epoch", "boot_id", "executed", "capabilities", "compression")
+    __slots__ = ("epoch", "boot_id", "executed", "capabilities", "compression", "received")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     EXECUTED_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     COMPRESSION_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     boot_id: str
     executed: int
     capabilities: Capabilities
     compression: Compression
-    def __init__(self, epoch: _Optional[int] = ..., boot_id: _Optional[str] = ..., executed: _Optional[int] = ..., capabilities: _Optional[_Union[Capabilities, _Mapping]] = ..., compression: _Optional[_Union[Compression, str]] = ...) -> None: ...
+    received: int
+    def __init__(self, epoch: _Optional[int] = ..., boot_id: _Optional[str] = ..., executed: _Optional[int] = ..., capabilities: _Optional[_Union[Capabilities, _Mapping]] = ..., compression: _Optional[_Union[Compression, str]] = ..., received: _Optional[int] = ...) -> None: ...
 
 class StreamRequest(_message.Message):
     __slots__ = ("attach", "first_sequence", "replies_received", "epoch", "records", "compressed")
@@ -81,20 +83,22 @@ class StreamRequest(_message.Message):
     def __init__(self, attach: _Optional[_Union[Attach, _Mapping]] = ..., first_sequence: _Optional[int] = ..., replies_received: _Optional[int] = ..., epoch: _Optional[int] = ..., records: _Optional[bytes] = ..., compressed: _Optional[bytes] = ...) -> None: ...
 
 class StreamResponse(_message.Message):
-    __slots__ = ("attached", "executed", "busy_nanoseconds", "epoch", "replies", "ended")
+    __slots__ = ("attached", "executed", "busy_nanoseconds", "epoch", "replies", "number", "ended")
     ATTACHED_FIELD_NUMBER: _ClassVar[int]
     EXECUTED_FIELD_NUMBER: _ClassVar[int]
     BUSY_NANOSECONDS_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     REPLIES_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
     ENDED_FIELD_NUMBER: _ClassVar[int]
     attached: Attached
     executed: int
     busy_nanoseconds: int
     epoch: int
     replies: bytes
+    number: int
     ended: Ended
-    def __init__(self, attached: _Optional[_Union[Attached, _Mapping]] = ..., executed: _Optional[int] = ..., busy_nanoseconds: _Optional[int] = ..., epoch: _Optional[int] = ..., replies: _Optional[bytes] = ..., ended: _Optional[_Union[Ended, _Mapping]] = ...) -> None: ...
+    def __init__(self, attached: _Optional[_Union[Attached, _Mapping]] = ..., executed: _Optional[int] = ..., busy_nanoseconds: _Optional[int] = ..., epoch: _Optional[int] = ..., replies: _Optional[bytes] = ..., number: _Optional[int] = ..., ended: _Optional[_Union[Ended, _Mapping]] = ...) -> None: ...
 
 class Ended(_message.Message):
     __slots__ = ("code", "message")

@@ -140,7 +140,10 @@ class Stream:
         return next(self.call)
 
     def replies(self) -> Iterator[Any]:
+        """All of them; what arrived is acknowledged, because the server keeps the rest, and not without end."""
         for response in self.call:
+            if response.number:
+                self._requests.put(service_pb2.StreamRequest(replies_received=response.number))
             yield from read_replies(response.replies)
 
     def finish(self) -> None:

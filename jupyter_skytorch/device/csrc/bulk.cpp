@@ -17,7 +17,6 @@ using Seconds = std::chrono::duration<double>;
 
 namespace {
 
-constexpr size_t kQueueBytes = 32 << 20;
 // From here on data that was sent over a network before is offered, not sent; unless the network is quicker than hashing.
 constexpr size_t kOffered = 1 << 20;
 constexpr double kHashRate = 400e6;  // bytes/s
@@ -26,12 +25,6 @@ constexpr double kSharingSeconds = 0.2;  // that a read waits for the server to 
 constexpr std::chrono::milliseconds kRoomPatience{50};
 // As often the receiver waits so long for a server that has begun to fill free slots, and does nothing else until it is done.
 constexpr int kChunkPatience = 1200;
-
-// A varint in ten bytes whatever its value, so that it can be filled in late.
-void padded_varint(char* at, uint64_t value) {
-  for (int i = 0; i < 9; ++i, value >>= 7) at[i] = static_cast<char>((value & 0x7f) | 0x80);
-  at[9] = static_cast<char>(value);
-}
 
 }  // namespace
 
@@ -203,7 +196,7 @@ size_t Sink::write_frame(uint64_t storage, uint64_t offset, const char* data, si
   {
     WithoutGil without;
     std::unique_lock lock(mutex_);
-    auto room = [&] { return stop_.load() || queued_bytes_ + chunk <= kQueueBytes || frames_.empty(); };
+    auto room = [&] { return stop_.load() || (queued_bytes_ + chunk <= kQueueBytes && queued_bytes_ + unexecuted_bytes_ + chunk <= kKeptBytes); };
     while (!room_.wait_for(lock, Seconds(kSignalCheck), room)) {
       lock.unlock();
       check_signals();
@@ -212,44 +205,24 @@ size_t Sink::write_frame(uint64_t storage, uint64_t offset, const char* data, si
   }
   if (stop_.load()) raise_stopped();
 
-  // The frame is built in place, once: envelope, record, data. Its number is filled in when it joins the log.
+  WithoutGil without;
   Writer record;
+  record.reserve(chunk + 32);
   record.tag(Record::kWrite);
   record.varint(storage);
   record.varint(offset);
   record.varint(chunk);
-  Writer head;
-  head.byte(kFirstSequence << 3);
-  size_t number = head.size();
-  head.raw("0123456789", 10);
-  wire::envelope_bytes_header(head, kRecords, record.size() + chunk);
-  head.raw(record.bytes().data(), record.size());
-
-  PyObject* bytes;
+  record.raw(data, chunk);
   {
-    WithGil with;
-    bytes = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(head.size() + chunk));
-    if (!bytes) throw_python_error();
+    std::lock_guard lock(mutex_);
+    note_turn();
+    cut_frame();
+    uint64_t sequence = issued_.load(std::memory_order_relaxed) + 1;
+    issued_.store(sequence, std::memory_order_relaxed);
+    cut_bytes_ += chunk;
+    queue_frame(record.take(), sequence, sequence);
   }
-  char* target = PyBytes_AS_STRING(bytes);
-  {
-    WithoutGil without;
-    std::memcpy(target, head.bytes().data(), head.size());
-    std::memcpy(target + head.size(), data, chunk);
-    {
-      std::lock_guard lock(mutex_);
-      note_turn();
-      cut_frame();
-      uint64_t sequence = issued_.load(std::memory_order_relaxed) + 1;
-      padded_varint(target + number, sequence);
-      issued_.store(sequence, std::memory_order_relaxed);
-      buffer_first_ = sequence + 1;
-      queued_bytes_ += head.size() + chunk;
-      cut_bytes_ += chunk;
-      frames_.push_back({{}, sequence, bytes});
-    }
-    work_.notify_one();
-  }
+  work_.notify_one();
   return chunk;
 }
 

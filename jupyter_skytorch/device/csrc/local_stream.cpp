@@ -12,19 +12,13 @@ constexpr double kIdle = 1.0;  // s between looks at whether the session is over
 
 }  // namespace
 
-void Sink::send_to(int socket) {
+void Sink::send_to(int socket, uint64_t stream) {
   WithoutGil without;
   bool open = true;
   while (open && !stopped()) {
-    auto frame = next_frame(kIdle);
-    if (!frame) continue;
-    if (!frame->bytes) {
-      open = wire::send_message(socket, {frame->head().bytes(), frame->records});
-      continue;
-    }
-    open = wire::send_message(socket, {{PyBytes_AS_STRING(frame->bytes), frame->size()}});
-    WithGil with;
-    Py_DECREF(frame->bytes);
+    auto message = next_message(kIdle, stream);
+    if (message) open = wire::send_message(socket, {message->head, message->records()});
+    else open = stream == newest_stream();
   }
 }
 

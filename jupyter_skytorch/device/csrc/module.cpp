@@ -43,21 +43,21 @@ PyObject* create(PyTypeObject* type, PyObject* args, PyObject*) {
   return reinterpret_cast<PyObject*>(self);
 }
 
-PyObject* start(PyObject* self, PyObject* args) {
-  unsigned long long executed;
+PyObject* attached(PyObject* self, PyObject* args) {
+  unsigned long long executed, received;
   Py_ssize_t chunk_bytes;
-  if (!PyArg_ParseTuple(args, "Kn", &executed, &chunk_bytes)) return nullptr;
-  return guarded([&] {
-    of(self).start(executed, static_cast<size_t>(chunk_bytes));
-    Py_RETURN_NONE;
-  });
+  if (!PyArg_ParseTuple(args, "KKn", &executed, &received, &chunk_bytes)) return nullptr;
+  return guarded([&] { return PyLong_FromUnsignedLongLong(of(self).attached(executed, received, static_cast<size_t>(chunk_bytes))); });
 }
+
+PyObject* replies_received(PyObject* self, PyObject*) { return PyLong_FromUnsignedLongLong(of(self).replies_received()); }
 
 PyObject* take(PyObject* self, PyObject* args) {
   double seconds;
-  if (!PyArg_ParseTuple(args, "d", &seconds)) return nullptr;
+  unsigned long long stream;
+  if (!PyArg_ParseTuple(args, "dK", &seconds, &stream)) return nullptr;
   return guarded([&]() -> PyObject* {
-    PyObject* frame = of(self).take(seconds);
+    PyObject* frame = of(self).take(seconds, stream);
     if (frame || PyErr_Occurred()) return frame;
     Py_RETURN_NONE;
   });
@@ -73,9 +73,10 @@ PyObject* feed(PyObject* self, PyObject* message) {
 
 PyObject* send_to(PyObject* self, PyObject* args) {
   int socket;
-  if (!PyArg_ParseTuple(args, "i", &socket)) return nullptr;
+  unsigned long long stream;
+  if (!PyArg_ParseTuple(args, "iK", &socket, &stream)) return nullptr;
   return guarded([&] {
-    of(self).send_to(socket);
+    of(self).send_to(socket, stream);
     Py_RETURN_NONE;
   });
 }
@@ -160,10 +161,11 @@ PyObject* may_share(PyObject* self, PyObject*) {
 }
 
 PyMethodDef sink_methods[] = {
-    {"start", start, METH_VARARGS, "start(executed, chunk_bytes): number records from there."},
-    {"take", take, METH_VARARGS, "take(seconds) -> the next serialized StreamRequest, or None."},
+    {"attached", attached, METH_VARARGS, "attached(executed, received, chunk_bytes) -> the number of a new stream, which sends what the server lacks."},
+    {"replies_received", replies_received, METH_NOARGS, "replies_received() -> the number of the last message with replies that arrived."},
+    {"take", take, METH_VARARGS, "take(seconds, stream) -> the next serialized StreamRequest, or None."},
     {"feed", feed, METH_O, "feed(message): take in a serialized StreamResponse."},
-    {"send_to", send_to, METH_VARARGS, "send_to(socket): write frames to a Unix socket until it or the session ends."},
+    {"send_to", send_to, METH_VARARGS, "send_to(socket, stream): write frames to a Unix socket until it, the stream or the session ends."},
     {"receive_from", receive_from, METH_VARARGS, "receive_from(socket) -> a serialized Ended, or nothing, once the other end is gone."},
     {"stop", stop, METH_VARARGS, "stop(kind, message): end the session; kind is 'closed' or 'lost'."},
     {"append", append, METH_O, "append(record): add one record that Python wrote."},

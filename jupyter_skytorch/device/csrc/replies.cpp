@@ -25,7 +25,7 @@ constexpr double kMinRecords = 64, kMaxRecords = 100'000;
 constexpr double kCostWindow = 10e6;  // ns of remote work over which a record's cost is averaged
 
 // Field numbers of StreamResponse in service.proto.
-enum ResponseField : uint32_t { kExecuted = 2, kBusy = 3, kReplies = 5, kEnded = 30 };
+enum ResponseField : uint32_t { kExecuted = 2, kBusy = 3, kReplies = 5, kNumber = 6, kEnded = 30 };
 
 uint64_t nanoseconds(Clock::duration time) {
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(time).count());
@@ -35,24 +35,32 @@ uint64_t nanoseconds(Clock::duration time) {
 
 std::string_view Sink::feed(const char* message, size_t size) {
   WithoutGil without;
+  std::lock_guard feeding(feed_mutex_);
   Reader in(message, size);
-  uint64_t executed = 0, busy = 0;
+  uint64_t executed = 0, busy = 0, number = 0;
   std::string_view replies, ended;
   while (!in.done()) {
     auto field = wire::read_envelope_field(in);
     if (field.number == kExecuted) executed = field.value;
     else if (field.number == kBusy) busy = field.value;
     else if (field.number == kReplies) replies = field.bytes;
+    else if (field.number == kNumber) number = field.value;
     else if (field.number == kEnded) ended = field.bytes;
   }
+  // A message may come again after the connection broke: what it says was heard before.
+  bool heard = number && number <= replies_received();
+  if (!heard && !replies.empty() && number != replies_received() + 1) throw wire::Malformed("a reply is missing");
   {
     std::unique_lock lock(reply_mutex_);
     bytes_down_ += size;
     Reader reader(replies.data(), replies.size());
-    while (!reader.done()) deliver(reader, lock);
+    while (!heard && !reader.done()) deliver(reader, lock);
     if (executed > executed_) update_limit(executed, busy);
     told_.store(executed_, std::memory_order_relaxed);
   }
+  if (!heard && number) replies_received_.store(number);
+  forget_executed(executed);
+  if (number) acknowledge_replies(size);
   if (offered_) map_segment(*std::exchange(offered_, {}));
   replied_.notify_all();
   return ended;
@@ -67,7 +75,7 @@ void Sink::update_limit(uint64_t executed, uint64_t busy) {
   executed_ = executed;
   busy_ = std::max(busy, busy_);
   double ahead = std::clamp(kRunAhead / std::max(record_cost_, 1.0), kMinRecords, kMaxRecords);
-  limit_.store(executed + static_cast<uint64_t>(ahead), std::memory_order_relaxed);
+  ahead_.store(executed + static_cast<uint64_t>(ahead), std::memory_order_relaxed);
 }
 
 // A piece of what a record asked for. With the lock held.

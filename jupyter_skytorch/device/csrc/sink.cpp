@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 
-#include "frames.h"
 
 namespace skytorch {
 
@@ -13,8 +12,7 @@ using Seconds = std::chrono::duration<double>;
 
 namespace {
 
-constexpr size_t kFrameBytes = 256 << 10;
-constexpr double kFirstPatience = 0.3e-3, kMaxPatience = 10e-3;  // s
+constexpr double kFirstPatience = 0.3e-3;  // s
 
 }  // namespace
 
@@ -78,18 +76,6 @@ Sink::Turn Sink::turn_of(uint64_t sequence) {
   return after == turns_.begin() ? Turn{} : *std::prev(after);
 }
 
-void Sink::cut_frame() {
-  if (buffer_.empty()) return;
-  Frame frame;
-  frame.records = buffer_.take();
-  frame.first = buffer_first_;
-  buffer_first_ = issued_.load(std::memory_order_relaxed) + 1;
-  queued_bytes_ += frame.size();
-  cut_bytes_ += frame.size();
-  frames_.push_back(std::move(frame));
-  buffer_.reserve(kFrameBytes + 4096);
-}
-
 void Sink::Entry::define_op(uint32_t index, const std::string& name, uint64_t schema_hash) {
   auto& defined = sink_.defined_;
   if (index < defined.size() && defined[index]) return;
@@ -144,81 +130,18 @@ void Sink::free_generator(uint64_t id) noexcept {
   }
 }
 
-std::optional<Sink::Frame> Sink::next_frame(double seconds) {
-  std::unique_lock lock(mutex_);
-  auto due = [&] { return stop_.load() || urgent_ || !frames_.empty(); };
-  // Let a frame gather: each one costs both ends about 0.1 ms. The longer nobody waits, the longer it may take.
-  // Ordinary records don't wake this thread until it has found nothing for a while.
-  linger_ = true;
-  work_.wait_for(lock, Seconds(patience_), due);
-  if (!due() && buffer_.empty()) {
-    sender_idle_ = true;
-    work_.wait_for(lock, Seconds(seconds), [&] { return due() || !buffer_.empty(); });
-    sender_idle_ = false;
-    if (!due() && !buffer_.empty()) work_.wait_for(lock, Seconds(patience_), due);
-  }
-  linger_ = false;
-  if (stop_.load()) return {};
-  if (!urgent_) patience_ = std::min(patience_ * 4, kMaxPatience);
-  if (frames_.empty() && buffer_.empty()) {
-    urgent_ = false;
-    return {};
-  }
-  if (frames_.empty()) cut_frame();
-  Frame frame = std::move(frames_.front());
-  frames_.pop_front();
-  queued_bytes_ -= std::min(queued_bytes_, frame.size());
-  if (frames_.empty() && buffer_.empty()) urgent_ = false;
-  room_.notify_all();
-  if (!frame.bytes) bytes_up_.fetch_add(frame.records.size(), std::memory_order_relaxed);
-  return frame;
-}
-
-wire::Writer Sink::Frame::head() const {
-  Writer head;
-  wire::envelope_varint(head, kFirstSequence, first);
-  wire::envelope_bytes_header(head, kRecords, records.size());
-  return head;
-}
-
-PyObject* Sink::take(double seconds) {
-  std::optional<Frame> frame;
-  {
-    WithoutGil without;
-    frame = next_frame(seconds);
-  }
-  if (!frame || frame->bytes) return frame ? frame->bytes : nullptr;
-  Writer head = frame->head();
-  PyObject* bytes = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(head.size() + frame->records.size()));
-  if (!bytes) return nullptr;
-  std::memcpy(PyBytes_AS_STRING(bytes), head.bytes().data(), head.size());
-  std::memcpy(PyBytes_AS_STRING(bytes) + head.size(), frame->records.data(), frame->records.size());
-  return bytes;
-}
-
-void Sink::start(uint64_t executed, size_t chunk_bytes) {
-  std::lock_guard lock(mutex_);
-  chunk_bytes_ = chunk_bytes;
-  buffer_first_ = executed + 1;
-  issued_.store(executed);
-  limit_.store(executed + kFirstAhead);
-  std::lock_guard replies(reply_mutex_);
-  executed_ = executed;
-}
-
 void Sink::stop(const std::string& kind, const std::string& message) {
-  std::deque<Frame> frames;
   {
     WithoutGil without;
     std::scoped_lock lock(mutex_, reply_mutex_);
     if (stop_.load()) return;
     stop_kind_ = kind;
     stop_message_ = message;
-    frames.swap(frames_);
+    frames_.clear();
+    unexecuted_.clear();
     buffer_.clear();
     stop_.store(true);
   }
-  for (Frame& frame : frames) Py_XDECREF(frame.bytes);
   drop_segment();
   work_.notify_all();
   room_.notify_all();

@@ -16,6 +16,7 @@
 #include <condition_variable>
 #include <deque>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -119,19 +120,24 @@ class Sink {
   void free_storage(uint64_t id) noexcept;
   void free_generator(uint64_t id) noexcept;
 
-  // The session's side. `take` answers with a new reference to bytes (a StreamRequest), or null when closed or timed out
+  // The session's side. A stream that is attached sends what the server doesn't have yet: `received` is the first record
+  // of the last frame that came there whole. Answers with the stream's number: only the newest is given frames.
+  uint64_t attached(uint64_t executed, uint64_t received, size_t chunk_bytes);
+  // The number of the last message with replies that arrived.
+  uint64_t replies_received() const { return replies_received_.load(); }
+  // `take` answers with a new reference to bytes (a StreamRequest), or null when closed, timed out, or of another stream
   // (no Python error set). Both are called with the GIL and release it while they wait or work.
-  PyObject* take(double seconds);
+  PyObject* take(double seconds, uint64_t stream);
   // Answers with what a StreamResponse says that ends the stream, a serialized Ended.
   std::string_view feed(const char* message, size_t size);
-  // The same over a Unix socket, each on a thread of its own, until the session is over or the other end is gone.
+  // The same over a Unix socket, each on a thread of its own, until the session is over, the other end is gone, or another
+  // stream is attached.
   // `receive_from` answers with what the server said at the end, a serialized Ended.
-  void send_to(int socket);
+  void send_to(int socket, uint64_t stream);
   std::string receive_from(int socket);
   // Ends the session: everybody who waits, and every later record, gets `message` as an exception of the type `kind`
   // ("closed" or "lost").
   void stop(const std::string& kind, const std::string& message);
-  void start(uint64_t executed, size_t chunk_bytes);
 
   struct Counters {
     uint64_t ops = 0, bytes_up = 0, bytes_down = 0, sync_points = 0, wait_nanoseconds = 0, remote_nanoseconds = 0;
@@ -151,12 +157,16 @@ class Sink {
   const std::string& name() const { return name_; }
 
  private:
+  // Records that travel as one message. Kept until they are executed: another stream may have to send them again.
   struct Frame {
     std::string records;
-    uint64_t first = 0;
-    PyObject* bytes = nullptr;  // a whole StreamRequest, instead of records
-    wire::Writer head() const;  // what stands before `records` in a StreamRequest
-    size_t size() const { return bytes ? static_cast<size_t>(PyBytes_GET_SIZE(bytes)) : records.size(); }
+    uint64_t first = 0, last = 0;
+  };
+  // A StreamRequest: what stands before a frame's records, and the frame; none where only replies are acknowledged.
+  struct Message {
+    std::string head;
+    std::shared_ptr<const Frame> frame;
+    std::string_view records() const { return frame ? std::string_view(frame->records) : std::string_view(); }
   };
 
   std::shared_ptr<Segment> segment();
@@ -166,8 +176,16 @@ class Sink {
   bool copy_sent(uint64_t storage, uint64_t offset, const char* data, size_t size);
   size_t write_shared(Segment& segment, uint64_t storage, uint64_t offset, const char* data, size_t size);
   size_t write_frame(uint64_t storage, uint64_t offset, const char* data, size_t size);
-  // The next frame; none when closed or timed out. Without the GIL.
-  std::optional<Frame> next_frame(double seconds);
+  // The next message of a stream; none when closed, timed out, or of another stream. Without the GIL.
+  std::optional<Message> next_message(double seconds, uint64_t stream);
+  uint64_t newest_stream() {
+    std::lock_guard lock(mutex_);
+    return stream_;
+  }
+  void queue_frame(std::string records, uint64_t first, uint64_t last);
+  void forget_executed(uint64_t executed);
+  void bound_run_ahead();
+  void acknowledge_replies(size_t bytes);
   void admit_slowly();
   void hurry();
   void note_turn();
@@ -187,8 +205,11 @@ class Sink {
   std::mutex mutex_;  // the log
   wire::Writer buffer_;
   uint64_t buffer_first_ = 1;
-  std::deque<Frame> frames_;
-  size_t queued_bytes_ = 0;
+  std::deque<std::shared_ptr<const Frame>> frames_, unexecuted_;  // to be sent; sent, and perhaps not executed
+  size_t queued_bytes_ = 0, unexecuted_bytes_ = 0;
+  uint64_t stream_ = 0;  // the newest
+  bool replies_due_ = false;  // to be acknowledged without waiting for a frame
+  std::atomic<uint64_t> replies_received_{0}, replies_told_{0};
   Mark last_mark_, told_mark_;  // told: to the server, which is told only while a cell is profiled
   uint64_t cut_bytes_ = 0;
   IssuedByLine issued_by_line_;
@@ -200,7 +221,7 @@ class Sink {
   std::condition_variable work_, room_;
   std::atomic<uint64_t> ops_{0}, bytes_up_{0};
   std::atomic<uint64_t> issued_{0};  // the last sequence number given
-  std::atomic<uint64_t> limit_{kFirstAhead};
+  std::atomic<uint64_t> limit_{kFirstAhead}, ahead_{kFirstAhead};  // that may be issued: now, and as the server's pace goes
 
   // Which thread and line issued what isn't executed yet: an error is raised where it was caused, and names the line.
   struct Turn {
@@ -213,6 +234,8 @@ class Sink {
   std::deque<Turn> turns_;
   std::atomic<uint64_t> told_{0};  // up to here the server has told what went wrong
 
+  std::mutex feed_mutex_;   // one message is taken in at a time; the outermost
+  size_t unacknowledged_ = 0;  // bytes of replies since the last acknowledgement
   std::mutex reply_mutex_;  // answers, errors and what the server has told
   std::condition_variable replied_;
   std::unordered_map<uint64_t, Answer*> awaited_;

@@ -22,8 +22,24 @@ class Executor(Protocol):
     def attach(self, socket: int, inflate: Callable[[bytes], bytes]) -> None:
         """Take the stream's messages from a Unix socket, and send its replies there.
 
-        One submission: DONE (or MALFORMED) comes when the socket has ended and what came by it is executed; till then
-        the socket stays open. `inflate` makes requests of compressed ones, and raises what is then malformed.
+        One submission: DONE (or MALFORMED) comes when the socket has ended and what came by it is executed. It stays
+        open until :meth:`detach`. `inflate` makes requests of compressed ones, and raises what is then malformed.
+        """
+
+    def resume(self, replies_received: int, by_socket: bool) -> int:
+        """The stream has a new connection: send again what its client, which has the replies up to this one, lacks.
+
+        Those go to the outbox, unless the connection is a socket that :meth:`attach` is called with next. Answers with
+        the sequence number of the first record of the last frame that arrived whole; 0 if none did.
+        """
+
+    def client_finished(self) -> None:
+        """The stream's client sends nothing more, so that it acknowledges nothing, and may still take answers."""
+
+    def detach(self) -> bool:
+        """The stream has no connection any more: replies are kept for the next one, within bounds.
+
+        Whether all that went to a socket are whole messages.
         """
 
     def collect(self) -> list[tuple[int, int, bytes]]:

@@ -79,23 +79,25 @@ class LocalStreams:
             await asyncio.wait_for(farewell, _FAREWELL_SECONDS)
 
     async def _operations(self, connection: socket.socket, taken_over: asyncio.Future[None]) -> End | None:
-        await _send(connection, await self._stream.reopened())
+        await _send(connection, self._stream.reopened(by_socket=True))
         connection.setblocking(True)
         self._route.attach(connection.fileno(), self._stream.inflate)
         executed = asyncio.create_task(self._route.next())
-        ends: list[asyncio.Future[Any]] = [executed, taken_over]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if not executed.done():
-            # Nothing more is taken, and what was taken is executed; a client that doesn't read is left behind.
-            connection.shutdown(socket.SHUT_RD)
-            await asyncio.wait([executed], timeout=_FAREWELL_SECONDS)
-            if not executed.done():
+        try:
+            ends: list[asyncio.Future[Any]] = [executed, taken_over]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not self._route.detach():
+                # A client that doesn't read is left behind, in the middle of a message.
                 connection.shutdown(socket.SHUT_RDWR)
+            executed.cancel()
+        if taken_over.done():
+            return TAKEN_OVER
         try:
             await executed
         except MalformedError as error:
             return End(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        return TAKEN_OVER if taken_over.done() else None
+        return None
 
 
 async def _receive(connection: socket.socket) -> bytes:

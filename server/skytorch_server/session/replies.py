@@ -75,17 +75,16 @@ class Route:
         self._malformed = reason
         self._wake()
 
-    async def reopen(self) -> None:
-        """Makes the route ready for another call, when everything that the last one submitted is executed.
-
-        What the last call did not take is lost with it.
-        """
+    def reopen(self, replies_received: int, *, by_socket: bool) -> int:
+        """As :meth:`.Executor.resume`, for another call: what the last one did not take, this one does."""
         self.discard()
-        while self._executed != self._submitted:
-            await self._replies.progress()
-            self.discard()
         self._finishing = False
         self._malformed = None
+        return self._executor.resume(replies_received, by_socket)
+
+    def detach(self) -> bool:
+        """As :meth:`.Executor.detach`."""
+        return self._executor.detach()
 
     def put(self, kind: int, payload: bytes) -> None:
         """Takes one item of :meth:`.Executor.collect`."""

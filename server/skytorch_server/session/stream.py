@@ -61,6 +61,7 @@ class Stream:
         self._route = replies.stream
         self._epoch = 0
         self._inflater: Inflater | None = None
+        self._replies_received = 0
         self._taken_over: asyncio.Future[None] | None = None
         self._free = asyncio.Lock()
 
@@ -73,7 +74,7 @@ class Stream:
     async def attach(self, first: Any, serve: Callable[[asyncio.Future[None]], Awaitable[End | None]]) -> End | None:
         """Has `serve` serve the stream that begins with the message `first`, if that is right; how it ended.
 
-        `serve` gets the future of a newer stream that takes over, and awaits :meth:`reopened`.
+        `serve` gets the future of a newer stream that takes over, and calls :meth:`reopened`.
         """
         attach = self._check(first)
         if isinstance(attach, End):
@@ -86,15 +87,16 @@ class Stream:
         async with self._free:
             wanted = service_pb2.COMPRESSION_ZSTD in attach.capabilities.compressions
             self._inflater = Inflater() if wanted else None
+            self._replies_received = attach.replies_received
             end = await serve(taken_over)
         if end is not None:
             _log.info("session %s: stream ended: %s", self._spec.session_id, end.message)
         return end
 
-    async def reopened(self) -> bytes:
+    def reopened(self, *, by_socket: bool) -> bytes:
         """Makes the route ready; the answer to `attach`."""
-        await self._route.reopen()
-        return self._attached(compressed=self._inflater is not None)
+        received = self._route.reopen(self._replies_received, by_socket=by_socket)
+        return self._attached(received, compressed=self._inflater is not None)
 
     def inflate(self, request: bytes) -> bytes:
         """The request that a compressed one stands for, on the stream that is attached. Raises InflationError."""
@@ -103,7 +105,7 @@ class Stream:
         return self._inflater.inflate(request)
 
     async def _serve(self, context: Context, taken_over: asyncio.Future[None]) -> End | None:
-        await context.write(await self.reopened())
+        await context.write(self.reopened(by_socket=False))
         reading = asyncio.create_task(self._read(context))
         writing = asyncio.create_task(self._write(context))
         try:
@@ -112,11 +114,13 @@ class Stream:
             if reading.done() and not taken_over.done():
                 # The client has sent all that it wanted to send, and may still wait for answers.
                 self._route.finish()
+                self._executor.client_finished()
                 await asyncio.wait(ends[1:], return_when=asyncio.FIRST_COMPLETED)
             if taken_over.done():
                 return TAKEN_OVER
             return writing.result()
         finally:
+            self._route.detach()
             for task in (reading, writing):
                 task.cancel()
                 with suppress(asyncio.CancelledError, grpc.aio.BaseError):
@@ -172,11 +176,12 @@ class Stream:
             )
         return attach
 
-    def _attached(self, *, compressed: bool) -> bytes:
+    def _attached(self, received: int, *, compressed: bool) -> bytes:
         attached = service_pb2.Attached(
             epoch=self._epoch,
             boot_id=self._spec.boot_id,
             executed=self._executor.stats()["executed"],
+            received=received,
             capabilities=capabilities(self._spec.chunk_bytes),
             compression=service_pb2.COMPRESSION_ZSTD if compressed else service_pb2.COMPRESSION_NONE,
         )

@@ -5,6 +5,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -32,10 +33,18 @@ class Executor final : ReplyPort {
   int descriptor() const { return event_; }
   void close();  // releases the GIL while the thread ends
 
+  // The stream has a new connection, whose client has the replies up to the one of this number: those that it lacks go
+  // there, by the outbox or, once it is attached, by its socket. Answers with the first record of the last frame that
+  // arrived whole.
+  uint64_t resume(uint64_t replies_received, bool by_socket);
   // The stream's messages come from a Unix socket from now on, and its replies go there. That is one submission for the
-  // stream's route: done when the socket has ended and all that came by it is executed. The socket stays open till then.
-  // `inflate` makes a request of a compressed one, in Python.
+  // stream's route: done when the socket has ended and all that came by it is executed. The socket stays open till it is
+  // detached. `inflate` makes a request of a compressed one, in Python.
   void attach(int socket, PyObject* inflate);
+  // The client sends nothing more, and may still take answers.
+  void client_finished();
+  // The stream has no connection any more. Answers with whether all that went to its socket are whole messages.
+  bool detach();
 
   uint64_t pending_bytes();
   uint64_t outbox_bytes();
@@ -51,27 +60,37 @@ class Executor final : ReplyPort {
     PyObject* message;  // null: `text`, from the local socket
     int route;
     std::string text;
+    uint64_t connection = 0;  // of `text`
     bool end = false;  // of the local socket; `text` says why, unless the client ended it
     std::string_view bytes() const { return message ? std::string_view(PyBytes_AS_STRING(message), static_cast<size_t>(PyBytes_GET_SIZE(message))) : text; }
   };
+  using Bytes = std::shared_ptr<const std::string>;
   struct Item {
     int route;
     Outgoing kind;
-    std::string text;
-    PyObject* bytes;  // owned; instead of `text` where it isn't null
+    Bytes bytes;
   };
+  // Where the stream's messages go: nowhere while its client is away.
+  enum class Outlet : uint8_t { kNone, kOutbox, kSocket };
 
   void enqueue(Submission submission);
-  void receive(int socket);
-  void send(std::initializer_list<std::string_view> parts);
-  void end_socket(const std::string& refusal);
+  void look_at(std::string_view request);
+  void receive(int socket, uint64_t connection);
+  void begin_sending(int socket, uint64_t connection);
+  void refuse(uint64_t connection, std::string why);
+  void end_socket(const Submission& submission);
+  void reply(std::string message, uint64_t number);
+  void forget_replies(uint64_t received);
   void run();
-  void execute(const Submission& submission);
+  std::optional<std::string> execute(const Submission& submission);  // why it can't be
   void execute_frame(wire::Reader message);
   void execute_records(wire::Reader records, uint64_t sequence);
   void acknowledge();
-  void put(Item item);
-  wire::Writer envelope() const;
+  void put(int route, Outgoing kind, Bytes bytes);
+  void put(int route, const std::optional<std::string>& refusal);
+  void wake();
+  bool room() const;
+  wire::Writer envelope(bool replies);
 
   void small(const wire::Writer& replies) override;
   void bulk(const wire::Writer& head, const void* data, size_t size) override;
@@ -88,13 +107,25 @@ class Executor final : ReplyPort {
   uint64_t pending_bytes_ = 0, outbox_bytes_ = 0;
   bool closing_ = false;
 
-  std::atomic<int> socket_{-1};
+  // What was replied and not acknowledged: a client that comes back is told again. With `mutex_`.
+  std::deque<std::pair<uint64_t, Bytes>> kept_;
+  uint64_t kept_bytes_ = 0;
+  bool finished_sending_ = false;  // the client, which can acknowledge nothing any more
+  uint64_t received_ = 0;  // the first record of the last frame that arrived whole
+
+  std::timed_mutex sending_;  // a message goes out; the outermost
+  std::atomic<Outlet> outlet_{Outlet::kNone};
+  int socket_ = -1;
+  int attached_ = -1;  // the same, from `attach` to `detach`: of whoever calls these
+  std::atomic<uint64_t> connection_{1};
   std::thread receiver_;
   PyObject* inflate_ = nullptr;  // while it runs
 
   // The thread's own.
   int route_ = 0;
-  std::optional<std::string> malformed_;  // what came by the socket
+  uint64_t replied_ = 0;  // the number of the last message with replies
+  uint64_t refused_ = 0;  // a connection; 0: none
+  std::string refusal_;
   uint64_t acknowledged_ = 0;
   uint64_t frame_started_ = 0, waited_ = 0, acknowledged_at_ = 0;
   std::atomic<uint64_t> executed_{0}, busy_{0}, bytes_received_{0}, bytes_sent_{0};

@@ -38,18 +38,17 @@ std::string inflated(PyObject* inflate, const std::string& request) {
 }  // namespace
 
 void Executor::attach(int socket, PyObject* inflate) {
-  if (receiver_.joinable()) receiver_.join();  // its socket has ended
-  malformed_.reset();
-  socket_.store(socket);
   Py_INCREF(inflate);
   Py_XSETREF(inflate_, inflate);
-  receiver_ = std::thread([this, socket] { receive(socket); });
+  attached_ = socket;
+  receiver_ = std::thread([this, socket, connection = connection_.load()] { receive(socket, connection); });
 }
 
-void Executor::receive(int socket) {
+void Executor::receive(int socket, uint64_t connection) {
+  begin_sending(socket, connection);
   bool open = true;
   while (open) {
-    Submission submission{nullptr, 0, {}};
+    Submission submission{nullptr, 0, {}, connection};
     try {
       open = wire::receive_message(socket, submission.text);
       if (!open) submission.text.clear();
@@ -61,29 +60,30 @@ void Executor::receive(int socket) {
     submission.end = !open;
     {
       std::unique_lock lock(mutex_);
-      space_.wait(lock, [&] { return closing_ || pending_bytes_ < kPendingBytes; });
+      auto stale = [&] { return closing_ || connection != connection_.load(); };
+      space_.wait(lock, [&] { return stale() || pending_bytes_ < kPendingBytes; });
       if (closing_) return;
+      // Not taken: it comes again by the next connection.
+      if (stale() && open) continue;
     }
+    if (!open) client_finished();
     enqueue(std::move(submission));
   }
 }
 
-// A client that is gone is noticed by the receiver.
-void Executor::send(std::initializer_list<std::string_view> parts) {
-  uint64_t size = 0;
-  for (std::string_view part : parts) size += part.size();
-  bytes_sent_.fetch_add(size, std::memory_order_relaxed);
-  // The client may read slower than we make.
-  uint64_t began = now();
-  wire::send_message(socket_.load(), parts);
-  waited_ += now() - began;
+// What a connection brings isn't wanted any more.
+void Executor::refuse(uint64_t connection, std::string why) {
+  refused_ = connection;
+  refusal_ = std::move(why);
+  std::lock_guard sending(sending_);
+  if (connection == connection_.load() && socket_ >= 0) ::shutdown(socket_, SHUT_RD);
 }
 
-void Executor::end_socket(const std::string& refusal) {
-  socket_.store(-1);
-  if (!malformed_ && !refusal.empty()) malformed_ = refusal;
-  if (malformed_) put({0, Outgoing::kMalformed, *std::exchange(malformed_, {}), nullptr});
-  else put({0, Outgoing::kDone, {}, nullptr});
+void Executor::end_socket(const Submission& submission) {
+  const std::string& why = submission.connection == refused_ ? refusal_ : submission.text;
+  // Of a connection that was given up nobody wants to know how it ended.
+  bool told = submission.connection == connection_.load() && !why.empty();
+  put(0, told ? std::optional(why) : std::nullopt);
 }
 
 }  // namespace skytorch
