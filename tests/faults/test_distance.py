@@ -42,10 +42,10 @@ def train(device: str | torch.device) -> Iterator[float]:
 
 
 def test_it_is_reached_by_a_tunnel_and_compresses(compute: Compute) -> None:
-    stream = compute.session._stream
+    stream = compute.session._link._stream
     assert stream.way.door
     assert stream.way.far
-    assert stream.attached.compression == service_pb2.COMPRESSION_ZSTD
+    assert stream._answer.compression == service_pb2.COMPRESSION_ZSTD
 
 
 def test_values_and_tokens_are_those_of_the_cpu(compute: Compute) -> None:
