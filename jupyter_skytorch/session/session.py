@@ -99,6 +99,11 @@ class Session:
         device.follow_settings(session._sink)
         return session
 
+    @property
+    def way(self) -> Way | None:
+        """By which the stream goes to the session's process."""
+        return self._link.way if self._link is not None else None
+
     def device(self, type: str = "cpu", index: int = 0) -> torch.device:  # noqa: A002  (torch's word)
         """The sky device that stands for a device of the server; it becomes the current one.
 
