@@ -38,6 +38,9 @@ class Sink(Protocol):
         Bulk data travels in chunks of so many bytes. Raises RuntimeError for numbers that can't be.
         """
 
+    def detached(self, stream: int) -> None:
+        """Give a stream no more frames: whoever takes or sends them stops."""
+
     def replies_received(self) -> int:
         """The number of the last message with replies that arrived."""
 

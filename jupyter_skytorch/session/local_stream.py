@@ -114,5 +114,6 @@ class LocalStream:
     def close(self) -> None:
         """Ends the stream; nothing is sent any more."""
         self._closed = True
+        self._sink.detached(self._stream)
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)

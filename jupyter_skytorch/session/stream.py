@@ -80,6 +80,7 @@ class _Requests:
     def close(self) -> None:
         """Nothing more is sent."""
         self._closed = True
+        self._sink.detached(self._stream)
         self._begun.set()
 
 

@@ -90,6 +90,13 @@ uint64_t Sink::attached(uint64_t executed, uint64_t received, size_t chunk_bytes
   return ++stream_;
 }
 
+void Sink::detached(uint64_t stream) {
+  std::lock_guard lock(mutex_);
+  if (stream != stream_) return;
+  ++stream_;
+  work_.notify_all();
+}
+
 std::optional<Sink::Message> Sink::next_message(double seconds, uint64_t stream) {
   std::unique_lock lock(mutex_);
   auto due = [&] { return stop_.load() || stream != stream_ || urgent_ || replies_due_ || !frames_.empty(); };

@@ -50,6 +50,15 @@ PyObject* attached(PyObject* self, PyObject* args) {
   return guarded([&] { return PyLong_FromUnsignedLongLong(of(self).attached(executed, received, static_cast<size_t>(chunk_bytes))); });
 }
 
+PyObject* detached(PyObject* self, PyObject* args) {
+  unsigned long long stream;
+  if (!PyArg_ParseTuple(args, "K", &stream)) return nullptr;
+  return guarded([&] {
+    of(self).detached(stream);
+    Py_RETURN_NONE;
+  });
+}
+
 PyObject* replies_received(PyObject* self, PyObject*) { return PyLong_FromUnsignedLongLong(of(self).replies_received()); }
 
 PyObject* take(PyObject* self, PyObject* args) {
@@ -162,6 +171,7 @@ PyObject* may_share(PyObject* self, PyObject*) {
 
 PyMethodDef sink_methods[] = {
     {"attached", attached, METH_VARARGS, "attached(executed, received, chunk_bytes) -> the number of a new stream, which sends what the server lacks."},
+    {"detached", detached, METH_VARARGS, "detached(stream): a stream is given no more frames."},
     {"replies_received", replies_received, METH_NOARGS, "replies_received() -> the number of the last message with replies that arrived."},
     {"take", take, METH_VARARGS, "take(seconds, stream) -> the next serialized StreamRequest, or None."},
     {"feed", feed, METH_O, "feed(message): take in a serialized StreamResponse."},

@@ -123,6 +123,8 @@ class Sink {
   // The session's side. A stream that is attached sends what the server doesn't have yet: `received` is the first record
   // of the last frame that came there whole. Answers with the stream's number: only the newest is given frames.
   uint64_t attached(uint64_t executed, uint64_t received, size_t chunk_bytes);
+  // A stream is given no more frames.
+  void detached(uint64_t stream);
   // The number of the last message with replies that arrived.
   uint64_t replies_received() const { return replies_received_.load(); }
   // `take` answers with a new reference to bytes (a StreamRequest), or null when closed, timed out, or of another stream
