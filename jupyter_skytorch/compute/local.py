@@ -178,8 +178,13 @@ def _spawn(socket: Path, log: Path) -> subprocess.Popen[bytes]:
     finally:
         os.close(handle)
     # It outlives this kernel or ends before it; either way somebody must collect its exit status.
-    threading.Thread(target=process.wait, name="skytorch-reaper", daemon=True).start()
+    threading.Thread(target=_reap, args=(process, socket), name="skytorch-reaper", daemon=True).start()
     return process
+
+
+def _reap(process: subprocess.Popen[bytes], socket: Path) -> None:
+    process.wait()
+    _Running(process.pid, socket).sweep()
 
 
 def _environment() -> dict[str, str]:
