@@ -70,7 +70,9 @@ class Outcome:
         )
 
 
-def disturbed(fault: Callable[[Proxy], None], count: int, *, tunnels: bool, seed: int, apart: Sequence[float]) -> Outcome:
+def disturbed(
+    fault: Callable[[Proxy], None], count: int, *, tunnels: bool, seed: int, apart: Sequence[float]
+) -> Outcome:
     """Trains while `count` faults happen at random moments, and as long again without any."""
     with ExitStack() as stack:
         place = stack.enter_context(server("--no-direct"))

@@ -20,7 +20,7 @@ import jupyter_skytorch as sky
 from bench.rig import private_server
 from bench.server import server
 
-from .traces import Traces, alive, family, until
+from .traces import Traces, alive, family, own_temporary_folder, until
 from .training import Training
 
 if TYPE_CHECKING:
@@ -76,6 +76,11 @@ def work(compute: Compute) -> None:
 
 def kill_once(kind: Kind, victim: Victim, moment: float) -> Outcome:
     """Starts a server and works on it, and kills it after so many seconds."""
+    with own_temporary_folder():
+        return _kill_once(kind, victim, moment)
+
+
+def _kill_once(kind: Kind, victim: Victim, moment: float) -> Outcome:
     before = Traces.now()
     problems: list[str] = []
     with ExitStack() as stack:
@@ -86,9 +91,7 @@ def kill_once(kind: Kind, victim: Victim, moment: float) -> Outcome:
             place = stack.enter_context(server())
             compute = stack.enter_context(sky.connect(f"grpc://{place}", name="victim"))
         worker = next(s.pid for s in compute.sessions() if s.session_id == compute.session.id)
-        front = next(
-            parent.pid for parent in psutil.Process(worker).parents() if "skytorch_server" in parent.cmdline()
-        )
+        front = next(parent.pid for parent in psutil.Process(worker).parents() if "skytorch_server" in parent.cmdline())
         processes = family(front)
         at = [0.0]
 
@@ -148,7 +151,11 @@ def main() -> int:
             sys.stdout.flush()
     told = sorted(outcome.told for outcome in outcomes)
     now = Traces.now()
-    held = f"descriptors {began.descriptors} -> {now.descriptors}, threads {began.threads} -> {now.threads}" if began else ""
+    held = (
+        f"descriptors {began.descriptors} -> {now.descriptors}, threads {began.threads} -> {now.threads}"
+        if began
+        else ""
+    )
     sys.stdout.write(
         f"{len(outcomes)} kills of the {options.victim}: told after {told[len(told) // 2]:.2f} s (median), "
         f"{told[-1]:.2f} s at most; {sum(bool(outcome.problems) for outcome in outcomes)} with problems; this process: {held}\n"

@@ -75,6 +75,7 @@ def trained(device: torch.device | str, steps: int) -> dict[str, torch.Tensor]:
 def differences(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> list[str]:
     """The names of what isn't the same to the last bit."""
     return sorted(
-        name for name in one.keys() | other.keys() if name not in one or name not in other
-        or not torch.equal(one[name], other[name])
+        name
+        for name in one.keys() | other.keys()
+        if name not in one or name not in other or not torch.equal(one[name], other[name])
     )

@@ -2,6 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 #include <c10/core/InferenceMode.h>
+#include <skytorch_wire/structure.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -177,6 +178,7 @@ void Executor::execute_frame(Reader message) {
 }
 
 void Executor::execute_records(Reader records, uint64_t sequence) {
+  wire::Structure::check(records);
   waited_ = 0;
   uint64_t busy_before = busy_.load(std::memory_order_relaxed);
   while (!records.done()) {
