@@ -15,6 +15,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from skytorch_server.decoding import DecodingInterceptor
 from skytorch_server.limits import CHANNEL_OPTIONS, CHUNK_BYTES, CHUNK_BYTES_RANGE
 from skytorch_server.metrics.registry import SOURCES
 from skytorch_server.metrics.sampler import Sampler
@@ -114,7 +115,8 @@ class Server:
             raise
 
     async def _run(self, folder: Path, host: str, port: int, chunk_bytes: int) -> None:
-        grpc_server = grpc.aio.server(interceptors=[AuthInterceptor(self._principals)], options=CHANNEL_OPTIONS)
+        interceptors = [AuthInterceptor(self._principals), DecodingInterceptor()]
+        grpc_server = grpc.aio.server(interceptors=interceptors, options=CHANNEL_OPTIONS)
         listening = self._listen(grpc_server, host, port)
         fork_server = ForkServer()
         devices = Devices(fork_server)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from skytorch_server.decoding import DecodingInterceptor
 from skytorch_server.limits import CHANNEL_OPTIONS
 from skytorch_server.logs import set_up_logging
 from skytorch_wire import sessions_pb2_grpc
@@ -51,7 +52,7 @@ async def _serve(spec: SessionSpec, front: Connection) -> None:
         return
     replies = Replies(executor)
     stream = Stream(spec, executor, replies)
-    server = grpc.aio.server(options=CHANNEL_OPTIONS)
+    server = grpc.aio.server(interceptors=[DecodingInterceptor()], options=CHANNEL_OPTIONS)
     handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
         "StreamOperations": grpc.stream_stream_rpc_method_handler(stream.operations),
         **Unary(spec, executor, replies).handlers(),
