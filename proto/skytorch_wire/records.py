@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -296,6 +297,11 @@ class Reader:
         self._data = data
         self._at = 0
 
+    @property
+    def at(self) -> int:
+        """How many bytes are read."""
+        return self._at
+
     def done(self) -> bool:
         """Whether everything is read."""
         return self._at == len(self._data)
@@ -406,7 +412,17 @@ class Reader:
 
 def read_records(data: bytes) -> Iterator[tuple[Record, list[Any]]]:
     """The records of a frame, each as its kind and its fields in the order of format.h."""
+    return _records(Reader(data))
+
+
+def split_records(data: bytes) -> list[bytes]:
+    """The records of a frame, each as its bytes."""
     reader = Reader(data)
+    ends = [0, *(reader.at for _ in _records(reader))]
+    return [data[begin:end] for begin, end in pairwise(ends)]
+
+
+def _records(reader: Reader) -> Iterator[tuple[Record, list[Any]]]:
     number, text = reader.varint, reader.text
     fields: dict[Record, Any] = {
         Record.DEFINE_OP: lambda: [number(), text(), reader._take(8).hex()],  # noqa: SLF001

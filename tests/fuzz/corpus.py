@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_LARGEST = 1 << 16
+
+
 @contextmanager
 def recorded() -> Iterator[list[bytes]]:
     """What is sent by gRPC meanwhile, frame by frame."""
@@ -76,14 +79,14 @@ def everything(compute: sky.Compute) -> None:
         pass
 
 
-def write(folder: Path) -> int:
-    """Writes each frame, and each frame's records, to a file of its own; answers with how many."""
-    folder.mkdir(parents=True, exist_ok=True)
-    number = 0
-    for frame in frames():
-        request = service_pb2.StreamRequest.FromString(frame)
-        for content in (frame, request.records):
-            if len(content) < 1 << 16:
-                (folder / f"frame-{number:04}").write_bytes(content)
-                number += 1
-    return number
+def write(folder: Path) -> tuple[Path, Path]:
+    """Writes frames, and their records, to files in a folder of `folder`, and the session's records to a file there."""
+    inputs, session = folder / "corpus", folder / "session"
+    inputs.mkdir(parents=True, exist_ok=True)
+    sent = frames()
+    records = [service_pb2.StreamRequest.FromString(frame).records for frame in sent]
+    for number, content in enumerate(sent + records):
+        if len(content) < _LARGEST:
+            (inputs / f"{number:04}").write_bytes(content)
+    session.write_bytes(b"".join(records))
+    return inputs, session
