@@ -6,19 +6,19 @@ import contextlib
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar
 
 import grpc
 
 from jupyter_skytorch.device.errors import SessionLost
 from skytorch_wire import metrics_pb2, metrics_pb2_grpc, sessions_pb2, sessions_pb2_grpc
 
-from . import records, registry
+from . import functions, records, registry
 from .lease import Lease
 from .status import State, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from types import TracebackType
 
     import torch
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Compute"]
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 _ANSWER_SECONDS = 3.0
 _FAREWELL_SECONDS = 2.0
@@ -99,6 +100,26 @@ class Compute:
         the server does not have.
         """
         return self.session.device(type or self.default_device, index)
+
+    def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function in the session's process, beside its tensors, and return what it returns.
+
+        Sky tensors among the arguments, also inside modules and other objects, are the very tensors there; nothing of
+        them travels. Tensors that come back stay there and are sky tensors here. All else is pickled (cloudpickle),
+        with the code of the notebook and of modules beside it. There, the device is called "cuda" or "cpu", and a
+        CUDA device is where tensors are made if nothing else is said.
+
+        What the function prints appears here as it is printed. What it raises is raised here, with the traceback there
+        as its cause. An interrupt is a KeyboardInterrupt there.
+
+        Raises SkyError when the server runs no functions, or runs another version of Python.
+        """
+        __tracebackhide__ = True
+        return functions.run(self, function, args, kwargs)
+
+    def remote(self, function: Callable[P, T]) -> functions.RemoteFunction[P, T]:
+        """Return the function as one that is always called by :meth:`run`; for use as a decorator."""
+        return functions.RemoteFunction(self, function)
 
     def status(self) -> Status:
         """Ask the server how the session is. Answers within seconds, also when the server does not."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 
 from . import memory, random
+from .loading import load_into
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -98,7 +99,7 @@ def build(core: Any) -> ModuleType:  # noqa: C901  (a native module; one functio
 
     things: list[Any] = [
         is_available, is_initialized, device_count, current_device, set_device, device, synchronize,
-        get_amp_supported_dtype, _is_in_bad_fork, _lazy_init, _utils, *random.functions(core, _index),
+        get_amp_supported_dtype, _is_in_bad_fork, _lazy_init, _utils, load_into, *random.functions(core, _index),
     ]  # fmt: skip
     for thing in things:
         setattr(sky, thing.__name__, thing)

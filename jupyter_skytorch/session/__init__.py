@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from .function_call import FunctionCall, RemoteError
 from .session import Counters, Session
 from .way import Way
 
-__all__ = ["Counters", "Session", "Way"]
+__all__ = ["Counters", "FunctionCall", "RemoteError", "Session", "Way"]

@@ -16,6 +16,7 @@ import torch
 
 from jupyter_skytorch.device import ConnectError
 from skytorch_wire import PROTOCOL_VERSION, __version__, service_pb2
+from skytorch_wire.features import PYTHON_VERSION
 
 from .local_stream import LocalStream
 from .stream import NoWayError, Stream
@@ -89,6 +90,7 @@ class Link:
                 protocol_version=PROTOCOL_VERSION,
                 package_version=__version__,
                 torch_version=torch.__version__,
+                python_version=PYTHON_VERSION,
                 # On one machine a byte costs less than its compression.
                 compressions=[service_pb2.COMPRESSION_ZSTD] if way.far else [],
             ),

@@ -10,13 +10,16 @@ import torch
 
 from jupyter_skytorch import device
 from skytorch_wire import sessions_pb2, sessions_pb2_grpc
+from skytorch_wire.features import FUNCTIONS, PYTHON_VERSION
 
+from .function_call import FunctionCall
 from .lines import LineCounters, merged
 from .link import Link
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from typing import Any
 
     import grpc
 
@@ -58,6 +61,8 @@ class Session:
         self.devices: list[sessions_pb2.Device] = list(created.devices)
         self.state: Literal["live", "lost", "closed"] = "live"
         self.reason = ""
+        self._server: service_pb2.Capabilities = created.capabilities
+        self._calling = threading.Lock()
         self._control = control
         self._front = front
         self._metadata = tuple(metadata)
@@ -178,6 +183,24 @@ class Session:
     def ask(self, record: bytes) -> bytes:
         """Adds one record and waits for its reply. Raises SkyError when the session is over."""
         return self._sink.ask(record)
+
+    def call(
+        self, target: torch.device, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> FunctionCall:
+        """Has the server run a function, whose own device there is `target`.
+
+        Raises SkyError when it runs none, or runs another Python; else see :class:`FunctionCall`.
+        """
+        if FUNCTIONS not in self._server.features:
+            raise device.SkyError(f"{self.name} runs no functions: its server was started with --no-functions")
+        if self._server.python_version != PYTHON_VERSION:
+            raise device.SkyError(
+                f"functions travel between equal versions of Python: here is {PYTHON_VERSION}, "
+                f"on {self.name} {self._server.python_version}"
+            )
+        return FunctionCall(
+            self, target, function, args, kwargs, turn=self._calling, chunk_bytes=self._server.chunk_bytes
+        )
 
     def raise_pending(self) -> None:
         """Raises the oldest remote error that was not raised yet, if there is one."""

@@ -62,6 +62,10 @@ class Record(IntEnum):
     CLOCK = 30
     PROFILE = 31
     PROFILED = 32
+    ADOPT = 40
+    DROP_PARCEL = 41
+    FUNCTION = 42
+    FUNCTION_PART = 43
 
 
 class Value(IntEnum):
@@ -119,6 +123,7 @@ class Reply(IntEnum):
     ERROR = 4
     DATA_SHARED = 5
     SEGMENT = 6
+    OUTPUT = 9
 
 
 class ErrorKind(IntEnum):
@@ -194,7 +199,7 @@ class Writer:
         """A signed number of at most 64 bits."""
         return self.varint((value << 1) ^ (value >> 63))
 
-    def raw(self, value: bytes) -> Writer:
+    def raw(self, value: bytes | memoryview) -> Writer:
         """A length and bytes."""
         self.varint(len(value))
         self.data += value
@@ -274,6 +279,25 @@ class Writer:
     def profiled(self) -> Writer:
         """Asks for what was timed: see :mod:`skytorch_wire.profile`."""
         return self.byte(Record.PROFILED)
+
+    def adopt(self, parcel: int, slot: int, home: View) -> Writer:
+        """Gives what a parcel's slot holds the number of `home`'s storage."""
+        return self.byte(Record.ADOPT).varint(parcel).varint(slot).varint(home.storage).layout(home)
+
+    def drop_parcel(self, parcel: int) -> Writer:
+        """Lets go of what is left of a parcel."""
+        return self.byte(Record.DROP_PARCEL).varint(parcel)
+
+    def function_part(self, offset: int, data: bytes | memoryview) -> Writer:
+        """A part of the next function's call; offset 0 begins another one."""
+        return self.byte(Record.FUNCTION_PART).varint(offset).raw(data)
+
+    def function(self, slot: int, storages: Sequence[int], size: int) -> Writer:
+        """Runs the function whose call, of `size` bytes, came in parts. `storages`: those that the call names."""
+        self.byte(Record.FUNCTION).varint(slot).varint(len(storages))
+        for storage in storages:
+            self.varint(storage)
+        return self.varint(size)
 
     def ask(self, operation: str, arguments: Sequence[Writer], outputs: Sequence[int]) -> Writer:
         """Calls an op by name; the reply tells what it returned. `arguments` are writers of one value each."""
@@ -449,6 +473,10 @@ def _records(reader: Reader) -> Iterator[tuple[Record, list[Any]]]:
         Record.CLOCK: list,
         Record.PROFILE: lambda: [number()],
         Record.PROFILED: list,
+        Record.ADOPT: lambda: [number(), number(), reader.layout(number())],
+        Record.DROP_PARCEL: lambda: [number()],
+        Record.FUNCTION: lambda: [number(), [number() for _ in range(number())], number()],
+        Record.FUNCTION_PART: lambda: [number(), reader.raw()],
         Record.SHARE: list,
         Record.MAPPED: lambda: [number(), bool(number())],
         Record.WRITE_SHARED: lambda: [number() for _ in range(5)],

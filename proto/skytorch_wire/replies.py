@@ -73,7 +73,16 @@ class SegmentReply:
     token: bytes = b""
 
 
-AnyReply = DataReply | ValuesReply | DoneReply | ErrorReply | SharedDataReply | SegmentReply
+@dataclass(frozen=True)
+class OutputReply:
+    """What a function has written since, to stdout (1) or stderr (2)."""
+
+    sequence: int
+    stream: int
+    data: bytes
+
+
+AnyReply = DataReply | ValuesReply | DoneReply | ErrorReply | SharedDataReply | SegmentReply | OutputReply
 
 
 def read_replies(data: bytes) -> Iterator[AnyReply]:
@@ -86,6 +95,8 @@ def read_replies(data: bytes) -> Iterator[AnyReply]:
             yield DataReply(sequence, reader.varint(), reader.varint(), reader.raw())
         elif kind is Reply.VALUES:
             yield ValuesReply(sequence, [_returned(reader) for _ in range(reader.varint())])
+        elif kind is Reply.OUTPUT:
+            yield OutputReply(sequence, reader.varint(), reader.raw())
         elif kind is Reply.DONE:
             yield DoneReply(sequence)
         elif kind is Reply.DATA_SHARED:

@@ -59,6 +59,7 @@ async def _serve(options: argparse.Namespace) -> None:
         exit_when_idle=options.exit_when_idle,
         unix_socket=options.unix_socket,
         direct=options.direct,
+        functions=options.functions,
     )
     loop = asyncio.get_running_loop()
     for number in _STOP_SIGNALS:
@@ -94,6 +95,13 @@ def _parser() -> argparse.ArgumentParser:
         action="store_false",
         help="tell clients of no socket but this server's own, so that even those on this machine come through it: for "
         "proxies and tunnels on this machine",
+    )
+    parser.add_argument(
+        "--no-functions",
+        dest="functions",
+        action="store_false",
+        default=not environment("SKYTORCH_NO_FUNCTIONS"),
+        help="run ops only, and no functions that clients send (SKYTORCH_NO_FUNCTIONS, where it isn't empty)",
     )
     parser.add_argument(
         "--chunk-size",

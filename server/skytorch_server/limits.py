@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 from skytorch_wire import PROTOCOL_VERSION, __version__, service_pb2
+from skytorch_wire.features import FUNCTIONS, PYTHON_VERSION
 
 #: The largest gRPC message that a server accepts, in bytes. Larger payloads travel in chunks.
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
@@ -24,7 +25,7 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
 ]
 
 
-def capabilities(chunk_bytes: int) -> service_pb2.Capabilities:
+def capabilities(chunk_bytes: int, *, functions: bool) -> service_pb2.Capabilities:
     """What this server can do. Reads torch's version without importing torch."""
     try:
         torch_version = version("torch")
@@ -37,6 +38,8 @@ def capabilities(chunk_bytes: int) -> service_pb2.Capabilities:
         compressions=[service_pb2.COMPRESSION_NONE, service_pb2.COMPRESSION_ZSTD],
         max_message_bytes=MAX_MESSAGE_BYTES,
         chunk_bytes=chunk_bytes,
+        features=[FUNCTIONS] if functions else [],
+        python_version=PYTHON_VERSION,
     )
 
 

@@ -30,7 +30,7 @@ MAY_IMPORT = {
 
 #: What a server's image installs. Nothing of Jupyter, nothing of Kubernetes.
 THIRD_PARTY = {
-    "skytorch_wire": {"google", "grpc", "zstandard"},
+    "skytorch_wire": {"cloudpickle", "google", "grpc", "torch", "zstandard"},
     "skytorch_server": {"google", "grpc", "grpc_health", "grpc_reflection", "psutil", "pynvml", "torch"},
 }
 

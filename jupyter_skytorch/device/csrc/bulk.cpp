@@ -191,12 +191,12 @@ size_t Sink::write_shared(Segment& segment, uint64_t storage, uint64_t offset, c
   return part;
 }
 
-size_t Sink::write_frame(uint64_t storage, uint64_t offset, const char* data, size_t size) {
-  size_t chunk = std::min(size, chunk_bytes_);
+// Waits while so many bytes more would be too much under way.
+void Sink::wait_for_room(size_t bytes) {
   {
     WithoutGil without;
     std::unique_lock lock(mutex_);
-    auto room = [&] { return stop_.load() || (queued_bytes_ + chunk <= kQueueBytes && queued_bytes_ + unexecuted_bytes_ + chunk <= kKeptBytes); };
+    auto room = [&] { return stop_.load() || (queued_bytes_ + bytes <= kQueueBytes && queued_bytes_ + unexecuted_bytes_ + bytes <= kKeptBytes); };
     while (!room_.wait_for(lock, Seconds(kSignalCheck), room)) {
       lock.unlock();
       check_signals();
@@ -204,6 +204,18 @@ size_t Sink::write_frame(uint64_t storage, uint64_t offset, const char* data, si
     }
   }
   if (stop_.load()) raise_stopped();
+}
+
+void Sink::append_bulk(std::string_view record) {
+  wait_for_room(record.size());
+  Entry entry(*this);
+  entry.out().raw(record.data(), record.size());
+  entry.commit();
+}
+
+size_t Sink::write_frame(uint64_t storage, uint64_t offset, const char* data, size_t size) {
+  size_t chunk = std::min(size, chunk_bytes_);
+  wait_for_room(chunk);
 
   WithoutGil without;
   Writer record;

@@ -34,8 +34,6 @@ void Encoder::layout(const c10::TensorImpl& tensor) {
   out().layout(type, tensor.sizes(), tensor.strides(), tensor.is_contiguous(), tensor.storage_offset());
 }
 
-namespace {
-
 // PyTorch makes views that the server would take for an attack: unchecked ones, and those whose storage has shrunk.
 void check_layout(const c10::TensorImpl& tensor) {
   auto type = c10::typeMetaToScalarType(tensor.dtype());
@@ -53,8 +51,6 @@ void check_layout(const c10::TensorImpl& tensor) {
   TORCH_CHECK(reach <= bytes, "a tensor of sizes ", tensor.sizes(), ", strides ", tensor.strides(), " and storage offset ", tensor.storage_offset(),
               " is out of bounds for its storage of ", bytes, " bytes");
 }
-
-}  // namespace
 
 void Encoder::host_scalar(const at::Tensor& tensor) {
   out().tag(Value::kHostTensor);

@@ -8,6 +8,9 @@
 
 namespace skytorch {
 
+// Raises for views that the server would refuse.
+void check_layout(const c10::TensorImpl& tensor);
+
 class Encoder {
  public:
   explicit Encoder(Sink& sink) : sink_(sink), entry_(sink) {}
@@ -25,11 +28,11 @@ class Encoder {
   void generator(const at::Generator& generator);
   // Numbers a storage that the server is about to know.
   void announce(Handle& handle);
+  void layout(const c10::TensorImpl& tensor);
   uint64_t commit(bool urgent = false);
 
  private:
   void host_scalar(const at::Tensor& tensor);
-  void layout(const c10::TensorImpl& tensor);
 
   Sink& sink_;
   Sink::Entry entry_;

@@ -7,6 +7,7 @@
 #include "generator.h"
 #include "graph.h"
 #include "guarded.h"
+#include "request.h"
 #include "together.h"
 
 namespace skytorch {
@@ -340,6 +341,8 @@ PyMethodDef methods[] = {
     {"borrow_kernels", borrow, METH_VARARGS, "borrow_kernels(names, from, to): give aten ops the kernels that they have for another key."},
     {"set_exception_factory", exceptions, METH_O, "set_exception_factory(f): f makes the exceptions that are raised here."},
     {"op_number", op_number, METH_O, "op_number(name) -> the number of an op in a graph's definition."},
+    {"storage_number", storage_number, METH_VARARGS, "storage_number(device, storage) -> the number on the wire of a storage (its _cdata) of the device's session."},
+    {"adopt", adopt_parcel, METH_VARARGS, "adopt(device, parcel, [(slot, bytes, dtype, sizes, strides, offset)]) -> tensors, views of what a parcel's slots hold."},
     {"device_slot", slot_of, METH_O, "device_slot(index) -> the number of a device on the wire."},
     {"marks", marks_, METH_NOARGS, "marks() -> the list that statements store their line into, its lower byte and the rest."},
     {"set_place", set_place, METH_VARARGS, "set_place(line, cell): what comes is of this line."},
@@ -367,6 +370,12 @@ PyMODINIT_FUNC PyInit__native() {
   PyObject* graph = make_graph_type();
   if (!graph || PyModule_AddObject(module, "Graph", graph) < 0) {
     Py_XDECREF(graph);
+    Py_DECREF(module);
+    return nullptr;
+  }
+  PyObject* request = make_request_type();
+  if (!request || PyModule_AddObject(module, "Request", request) < 0) {
+    Py_XDECREF(request);
     Py_DECREF(module);
     return nullptr;
   }

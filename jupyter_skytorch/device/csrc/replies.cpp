@@ -112,6 +112,7 @@ void Sink::deliver(Reader& in, std::unique_lock<std::mutex>& lock) {
       uint64_t offset = in.varint(), total = in.varint();
       return put(sequence, offset, total, in.data());
     }
+    case Reply::kOutput: return take_output(in, sequence, lock);
     case Reply::kDataShared: return take_shared(in, sequence, lock);
     case Reply::kSegment:
       offered_ = Segment::read(in);

@@ -25,6 +25,7 @@
 
 #include "lens.h"
 #include "numbers.h"
+#include "request.h"
 #include "segment.h"
 #include "sent.h"
 
@@ -48,6 +49,7 @@ struct Answer {
   uint64_t target_bytes = 0;
   uint64_t received = 0;
   const std::string* asked = nullptr;  // the op whose results' shapes are waited for
+  Outputs* outputs = nullptr;  // where kOutput is to be put
   bool done = false;
   std::optional<RemoteError> error;
 };
@@ -97,6 +99,8 @@ class Sink {
   }
   // Waits for the answer to a committed record and raises what went wrong. Throws KeyboardInterrupt on a signal.
   void wait(Answer& answer, uint64_t sequence);
+  // In request.cpp: waits for what is written meanwhile, or for the answer; false when neither comes in time.
+  bool wait_output(Answer& answer, double seconds, std::optional<Outputs::Piece>& piece);
   // An answer that nobody waits for any more.
   void forget(uint64_t sequence);
   // Large data, from a source that may be changed when this returns.
@@ -107,7 +111,9 @@ class Sink {
   void may_share();
   // Adds one record that Python wrote; dropped when the session is over. Never waits.
   void append(std::string_view record);
-  // The same, and answers with the reply.
+  // The same, and waits while too much is under way. Raises when the session is over.
+  void append_bulk(std::string_view record);
+  // As `append`, and answers with the reply.
   std::string ask(std::string_view record);
   bool stopped() const { return stop_.load(std::memory_order_relaxed); }
   uint64_t ops() const { return ops_.load(std::memory_order_relaxed); }
@@ -177,6 +183,7 @@ class Sink {
   void write_all(uint64_t storage, uint64_t offset, const char* data, size_t size);
   bool copy_sent(uint64_t storage, uint64_t offset, const char* data, size_t size);
   size_t write_shared(Segment& segment, uint64_t storage, uint64_t offset, const char* data, size_t size);
+  void wait_for_room(size_t bytes);
   size_t write_frame(uint64_t storage, uint64_t offset, const char* data, size_t size);
   // The next message of a stream; none when closed, timed out, or of another stream. Without the GIL.
   std::optional<Message> next_message(double seconds, uint64_t stream);
@@ -195,6 +202,7 @@ class Sink {
   void committed(bool urgent);
   void deliver(wire::Reader& replies, std::unique_lock<std::mutex>& lock);
   void take_shared(wire::Reader& in, uint64_t sequence, std::unique_lock<std::mutex>& lock);
+  void take_output(wire::Reader& in, uint64_t sequence, std::unique_lock<std::mutex>& lock);
   void put(uint64_t sequence, uint64_t offset, uint64_t total, std::string_view data);
   void update_limit(uint64_t executed, uint64_t busy);
   [[noreturn]] void raise_stopped();

@@ -61,6 +61,7 @@ class Server:
         exit_when_idle: float | None = None,
         unix_socket: Path | None = None,
         direct: bool = True,
+        functions: bool = True,
     ) -> None:
         """Prepares a server; nothing listens yet.
 
@@ -73,6 +74,7 @@ class Server:
             exit_when_idle: seconds without a session after which the server stops by itself.
             unix_socket: the one place to listen, instead of a port.
             direct: whether clients are told of the sockets of their sessions' own processes.
+            functions: whether sessions run functions that their clients send.
 
         Raises:
             TokenFileError: `token_file` can't be read or understood.
@@ -86,6 +88,7 @@ class Server:
         self._exit_when_idle = exit_when_idle
         self._unix_socket = unix_socket
         self._direct = direct
+        self._functions = functions
         self._listening: asyncio.Future[Listening] = asyncio.get_running_loop().create_future()
         self._stop = asyncio.Event()
         self.boot_id = secrets.token_hex(16)
@@ -125,10 +128,11 @@ class Server:
             folder,
             boot_id=self.boot_id,
             chunk_bytes=chunk_bytes,
+            functions=self._functions,
             lease=self._idle_timeout,
             limit=self._max_sessions,
         )
-        service = SessionService(sessions, devices, chunk_bytes, direct=self._direct)
+        service = SessionService(sessions, devices, chunk_bytes, direct=self._direct, functions=self._functions)
         sampler = Sampler(self._metrics_sources, SessionCensus(sessions))
         sessions_pb2_grpc.add_SessionsServicer_to_server(service, grpc_server)
         metrics_pb2_grpc.add_MetricsServicer_to_server(MetricsService(sampler, self.boot_id), grpc_server)

@@ -32,10 +32,13 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class SessionService(sessions_pb2_grpc.SessionsServicer):
     """Checks what comes from the wire, and leaves the rest to :class:`.sessions.Sessions`."""
 
-    def __init__(self, sessions: Sessions, devices: Devices, chunk_bytes: int, *, direct: bool) -> None:
+    def __init__(
+        self, sessions: Sessions, devices: Devices, chunk_bytes: int, *, direct: bool, functions: bool
+    ) -> None:
         self._sessions = sessions
         self._devices = devices
         self._chunk_bytes = chunk_bytes
+        self._functions = functions
         self._direct = direct
 
     async def Create(  # noqa: N802
@@ -106,7 +109,7 @@ class SessionService(sessions_pb2_grpc.SessionsServicer):
             session=session.message(),
             attach_secret=worker.spec.attach_secret,
             boot_id=self._sessions.boot_id,
-            capabilities=capabilities(self._chunk_bytes),
+            capabilities=capabilities(self._chunk_bytes, functions=self._functions),
             devices=await self._devices.get(),
             endpoints=self._endpoints(worker),
         )

@@ -47,14 +47,26 @@ class Sessions:
     """All sessions, by id. Methods that take a principal know only that principal's own."""
 
     def __init__(
-        self, fork_server: ForkServer, folder: Path, *, boot_id: str, chunk_bytes: int, lease: float, limit: int
+        self,
+        fork_server: ForkServer,
+        folder: Path,
+        *,
+        boot_id: str,
+        chunk_bytes: int,
+        functions: bool,
+        lease: float,
+        limit: int,
     ) -> None:
-        """`folder` is ours alone (0700); `lease` is what a session gets that asks for none, in seconds."""
+        """`folder` is ours alone (0700); `lease` is what a session gets that asks for none, in seconds.
+
+        `functions`: whether sessions run those that their clients send.
+        """
         self.boot_id = boot_id
         self.watchers = Watchers()
         self._fork_server = fork_server
         self._folder = folder
         self._chunk_bytes = chunk_bytes
+        self._functions = functions
         self._lease = lease
         self._limit = limit
         self._active: dict[str, Session] = {}
@@ -135,6 +147,7 @@ class Sessions:
             boot_id=self.boot_id,
             folder=self._folder / session_id,
             chunk_bytes=self._chunk_bytes,
+            functions=self._functions,
             log_level=logging.getLogger().getEffectiveLevel(),
         )
         try:

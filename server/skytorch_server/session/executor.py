@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 from skytorch_wire import native
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    import torch
+
+    FunctionHook = Callable[
+        [int, str, Mapping[int, torch.Tensor], Sequence[bytes], Callable[[int, bytes], None]],
+        tuple[bytes, list[torch.Tensor]],
+    ]
 
 #: What an item of :meth:`Executor.collect` is.
 MESSAGE, DONE, MALFORMED = 0, 1, 2
@@ -40,6 +47,14 @@ class Executor(Protocol):
         """The stream has no connection any more: replies are kept for the next one, within bounds.
 
         Whether all that went to a socket are whole messages.
+        """
+
+    def serve_functions(self, hook: FunctionHook, max_bytes: int) -> None:
+        """Have `hook` run functions from now on, whose calls have `max_bytes` at most, 0: any number.
+
+        It is called on the executor's thread, with the record's sequence number, the device, the storages that the call
+        names (as their bytes), the call in parts, and what takes the function's output (1 stdout, 2 stderr).
+        It answers with the reply, and with what the parcel holds.
         """
 
     def collect(self) -> list[tuple[int, int, bytes]]:

@@ -29,6 +29,8 @@ class SessionSpec:
     """Ours alone (0700); holds the socket and the nonce, and goes when the session ends."""
     chunk_bytes: int
     log_level: int
+    functions: bool = True
+    """Whether functions that the client sends are run."""
 
     @property
     def socket(self) -> Path:

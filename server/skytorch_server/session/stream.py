@@ -182,7 +182,7 @@ class Stream:
             boot_id=self._spec.boot_id,
             executed=self._executor.stats()["executed"],
             received=received,
-            capabilities=capabilities(self._spec.chunk_bytes),
+            capabilities=capabilities(self._spec.chunk_bytes, functions=self._spec.functions),
             compression=service_pb2.COMPRESSION_ZSTD if compressed else service_pb2.COMPRESSION_NONE,
         )
         return service_pb2.StreamResponse(attached=attached, epoch=self._epoch).SerializeToString()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import shutil
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from skytorch_server.logs import set_up_logging
 from skytorch_wire import sessions_pb2_grpc
 
 from . import executor as native_executor
+from .functions import Functions
 from .local_stream import LocalStreams
 from .replies import Replies
 from .spec import FRONT_SOCKET_NAME, Started
@@ -31,12 +33,21 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+#: A function's call may be as large as the session's memory.
+_ANY_SIZE = 0
+
 
 def run(spec: SessionSpec, front: Connection) -> None:
     """Serves the session until `front` says so or is gone. Doesn't return."""
     set_up_logging(spec.log_level)
+    functions = Functions()
+    threading.Thread(target=_run, args=(spec, front, functions), name="session").start()
+    functions.serve()
+
+
+def _run(spec: SessionSpec, front: Connection, functions: Functions) -> None:
     try:
-        asyncio.run(_serve(spec, front))
+        asyncio.run(_serve(spec, front, functions))
     except Exception:  # noqa: BLE001 - logged, and the process ends
         _log.exception("session %s", spec.session_id)
         os._exit(1)
@@ -44,12 +55,14 @@ def run(spec: SessionSpec, front: Connection) -> None:
     os._exit(0)
 
 
-async def _serve(spec: SessionSpec, front: Connection) -> None:
+async def _serve(spec: SessionSpec, front: Connection, functions: Functions) -> None:
     try:
         executor = native_executor.create(spec.chunk_bytes)
     except Exception as error:  # noqa: BLE001 - whatever it is, the client has to read it
         front.send_bytes(Started(error=f"{type(error).__name__}: {error}").to_bytes())
         return
+    if spec.functions:
+        executor.serve_functions(functions, _ANY_SIZE)
     replies = Replies(executor)
     stream = Stream(spec, executor, replies)
     server = grpc.aio.server(interceptors=[DecodingInterceptor()], options=CHANNEL_OPTIONS)
@@ -58,7 +71,7 @@ async def _serve(spec: SessionSpec, front: Connection) -> None:
         **Unary(spec, executor, replies).handlers(),
     }
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("skytorch.torch.Service", handlers)])
-    sessions_pb2_grpc.add_WorkerServicer_to_server(WorkerService(executor), server)
+    sessions_pb2_grpc.add_WorkerServicer_to_server(WorkerService(executor, functions), server)
     server.add_insecure_port(f"unix:{spec.socket}")
     await server.start()
     local = await LocalStreams.listen(spec, stream, replies.stream)

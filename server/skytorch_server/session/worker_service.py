@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import grpc
 
     from .executor import Executor
+    from .functions import Functions
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 class WorkerService(sessions_pb2_grpc.WorkerServicer):
     """Both calls only look something up or set a flag, whatever the executor is at."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, functions: Functions) -> None:
         self._executor = executor
+        self._functions = functions
         self._process = psutil.Process()
 
     async def GetStats(  # noqa: N802
@@ -30,4 +32,5 @@ class WorkerService(sessions_pb2_grpc.WorkerServicer):
 
     async def Cancel(self, request: sessions_pb2.CancelRequest, _context: Context) -> sessions_pb2.CancelResponse:  # noqa: N802
         self._executor.cancel(request.from_sequence, request.through_sequence)
+        self._functions.interrupt(request.from_sequence, request.through_sequence)
         return sessions_pb2.CancelResponse()

@@ -42,6 +42,11 @@ enum class Record : uint8_t {
   kClock = 30,        // replied as kValues: the server's steady clock, ns
   kProfile = 31,      // events: time what follows, and keep so many of the single times; 0: no longer
   kProfiled = 32,     // replied as data: what was timed since, see profile.cpp
+  kAdopt = 40,        // parcel, slot, storage, layout: what the parcel's slot holds gets this number and this home
+  kDropParcel = 41,   // parcel: what is left of it is let go of
+  kFunction = 42,     // slot, count, storages, bytes of the call: runs the function whose call came in parts; replied as data, after
+                      // what it writes (kOutput), and leaves a parcel
+  kFunctionPart = 43,  // byte offset, data: a part of the next function's call; offset 0 begins another one
 };
 
 enum class Value : uint8_t {
@@ -99,6 +104,7 @@ enum class Reply : uint8_t {
   kError = 4,  // sequence that it answers (0: none), sequence where it happened, kind, op, line, cell, message
   kDataShared = 5,  // sequence, byte offset, total bytes, place in the lane, size: the data comes through the segment
   kSegment = 6,  // sequence, segment (0: none can be had), process, descriptor, bytes of a slot, slots of a lane, token
+  kOutput = 9,   // sequence, 1 (stdout) or 2 (stderr), data: what a function has written since
 };
 
 enum class ErrorKind : uint8_t {

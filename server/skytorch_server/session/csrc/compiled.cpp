@@ -3,51 +3,14 @@
 #include <ATen/ops/empty_strided.h>
 
 #include "graphs.h"
-
-// Of libtorch_python; its header would take as long to compile as all that is here.
-PyObject* THPVariable_Wrap(const at::TensorBase& tensor);
+#include "python.h"
 
 namespace skytorch {
 
 namespace compiled {
 
 using c10::IValue;
-
-struct Gil {
-  PyGILState_STATE state = PyGILState_Ensure();
-  ~Gil() { PyGILState_Release(state); }
-};
-
-// Owns a reference.
-struct Object {
-  PyObject* object;
-  explicit Object(PyObject* object) : object(object) {}
-  Object(const Object&) = delete;
-  ~Object() { Py_XDECREF(object); }
-};
-
-// The pending Python error as an exception of C++.
-[[noreturn]] void raise() {
-  PyObject *type, *value, *trace;
-  PyErr_Fetch(&type, &value, &trace);
-  Object types(type), values(value), traces(trace), text(value ? PyObject_Str(value) : nullptr);
-  const char* message = text.object ? PyUnicode_AsUTF8(text.object) : nullptr;
-  std::string told = message ? message : "an error in Python";
-  PyErr_Clear();
-  throw std::runtime_error(told);
-}
-
-PyObject* checked(PyObject* object) {
-  if (!object) raise();
-  return object;
-}
-
-at::Tensor unpack(PyObject* object) {
-  Object address(checked(PyObject_GetAttrString(object, "_cdata")));
-  auto* impl = static_cast<c10::TensorImpl*>(PyLong_AsVoidPtr(address.object));
-  if (PyErr_Occurred()) raise();
-  return at::Tensor(c10::intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>::reclaim_copy(impl));
-}
+using namespace python;
 
 constexpr const char* kCapsule = "skytorch graph";
 
@@ -57,12 +20,12 @@ PyObject* trace(PyObject* capsule, PyObject* list) {
   if (!graph || !PyList_Check(list)) return nullptr;
   try {
     std::vector<IValue> stack;
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); ++i) stack.emplace_back(unpack(PyList_GET_ITEM(list, i)));
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); ++i) stack.emplace_back(unwrap(PyList_GET_ITEM(list, i)));
     const Operator* at = nullptr;
     graph->loop(stack, at);
     Object results(checked(PyList_New(static_cast<Py_ssize_t>(stack.size()))));
     for (size_t i = 0; i < stack.size(); ++i)
-      PyList_SET_ITEM(results.object, static_cast<Py_ssize_t>(i), checked(THPVariable_Wrap(stack[i].toTensor())));
+      PyList_SET_ITEM(results.object, static_cast<Py_ssize_t>(i), checked(wrap(stack[i].toTensor())));
     return Py_NewRef(results.object);
   } catch (const std::exception& error) {
     if (!PyErr_Occurred()) PyErr_SetString(PyExc_RuntimeError, error.what());
@@ -98,7 +61,7 @@ void Compiled::start(const Graph& graph, const std::vector<IValue>& stack) {
     if (!value.isTensor() || !value.toTensor().defined()) return;
     const at::Tensor& tensor = value.toTensor();
     inputs_.push_back(at::empty_strided(tensor.sizes(), tensor.strides(), tensor.options().device(c10::kMeta)));
-    Object input(checked(THPVariable_Wrap(inputs_.back()))), device(checked(PyUnicode_FromString(tensor.device().str().c_str())));
+    Object input(checked(wrap(inputs_.back()))), device(checked(PyUnicode_FromString(tensor.device().str().c_str())));
     if (PyList_Append(inputs.object, input.object) < 0 || PyList_Append(devices.object, device.object) < 0) raise();
   }
   auto* copy = new Graph(graph);  // whose values are its own: the loop goes on meanwhile
@@ -120,11 +83,11 @@ bool Compiled::run(const Graph& graph, std::vector<IValue>& stack) {
   if (function.object == Py_None || !fits(stack)) return false;
   Object inputs(checked(PyTuple_New(static_cast<Py_ssize_t>(stack.size()))));
   for (size_t i = 0; i < stack.size(); ++i)
-    PyTuple_SET_ITEM(inputs.object, static_cast<Py_ssize_t>(i), checked(THPVariable_Wrap(stack[i].toTensor())));
+    PyTuple_SET_ITEM(inputs.object, static_cast<Py_ssize_t>(i), checked(wrap(stack[i].toTensor())));
   Object results(checked(PyObject_CallObject(function.object, inputs.object)));
   Object items(checked(PySequence_Tuple(results.object)));
   stack.clear();
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(items.object); ++i) stack.emplace_back(unpack(PyTuple_GET_ITEM(items.object, i)));
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(items.object); ++i) stack.emplace_back(unwrap(PyTuple_GET_ITEM(items.object, i)));
   return true;
 }
 

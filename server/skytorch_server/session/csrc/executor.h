@@ -46,6 +46,7 @@ class Executor final : ReplyPort {
   // The stream has no connection any more. Answers with whether all that went to its socket are whole messages.
   bool detach();
 
+  Functions& functions() { return interpreter_.functions(); }
   uint64_t pending_bytes();
   uint64_t outbox_bytes();
   void cancel(uint64_t first, uint64_t last) { interpreter_.cancel(first, last); }

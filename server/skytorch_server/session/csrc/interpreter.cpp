@@ -102,6 +102,14 @@ void Interpreter::execute(Reader& in, uint64_t sequence, ReplyPort& port) {
     case Record::kClock: clock(); break;
     case Record::kProfile: profile(in); break;
     case Record::kProfiled: profiled(port); break;
+    case Record::kAdopt: adopt(in); break;
+    case Record::kDropParcel: parcels_.drop(in.varint()); break;
+    case Record::kFunction: function(in, port); break;
+    case Record::kFunctionPart: {
+      uint64_t offset = in.varint();
+      functions_.part(offset, in.data());
+      break;
+    }
     default: throw Malformed("a record of an unknown kind");
   }
   counters_.storages.store(store_.size(), std::memory_order_relaxed);

@@ -8,8 +8,10 @@
 #include <functional>
 
 #include "failure.h"
+#include "functions.h"
 #include "graphs.h"
 #include "operators.h"
+#include "parcels.h"
 #include "profile.h"
 #include "segment.h"
 #include "store.h"
@@ -44,6 +46,7 @@ class Interpreter {
   // Skips ops of the stream in [first, last] from now on. Called from any thread.
   void cancel(uint64_t first, uint64_t last);
   const Counters& counters() const { return counters_; }
+  Functions& functions() { return functions_; }
 
  private:
   void execute(wire::Reader& in, uint64_t sequence, ReplyPort& port);
@@ -72,6 +75,13 @@ class Interpreter {
 
   void offer(wire::Reader& in);  // in offer.cpp
 
+  void adopt(wire::Reader& in);  // in parcels.cpp
+
+  // In functions.cpp.
+  void function(wire::Reader& in, ReplyPort& port);
+  void output(uint64_t stream, std::string_view text, ReplyPort& port);
+  void resized(uint64_t id);
+
   // In sharing.cpp.
   void share();
   void mapped(wire::Reader& in);
@@ -94,6 +104,8 @@ class Interpreter {
   Operators operators_;
   Values values_{store_, devices_, generators_};
   Graphs graphs_{operators_, values_};
+  Parcels parcels_;
+  Functions functions_;
 
   uint64_t sequence_ = 0;
   uint64_t origin_ = 0;  // names the current record where it fails

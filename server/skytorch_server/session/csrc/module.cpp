@@ -80,6 +80,14 @@ PyObject* detach(PyObject* self, PyObject*) {
   return guarded([&] { return PyBool_FromLong(of(self).detach()); });
 }
 
+PyObject* serve_functions(PyObject* self, PyObject* args) {
+  PyObject* hook;
+  unsigned long long max_bytes;
+  if (!PyArg_ParseTuple(args, "OK", &hook, &max_bytes)) return nullptr;
+  of(self).functions().serve(hook, max_bytes);
+  Py_RETURN_NONE;
+}
+
 PyObject* collect(PyObject* self, PyObject*) {
   return guarded([&] { return of(self).collect(); });
 }
@@ -114,6 +122,7 @@ PyMethodDef methods[] = {
     {"resume", resume, METH_VARARGS, "resume(replies_received, by_socket) -> the first record of the last frame that arrived: what the client lacks is sent again."},
     {"client_finished", client_finished, METH_NOARGS, "client_finished(): the client sends nothing more, and may still take answers."},
     {"detach", detach, METH_NOARGS, "detach() -> whether the stream's connection, which is used no more, had whole messages only."},
+    {"serve_functions", serve_functions, METH_VARARGS, "serve_functions(hook, max_bytes): have the hook run functions, whose calls have at most so many bytes, 0: any number."},
     {"collect", collect, METH_NOARGS, "collect() -> [(route, kind, payload)]: what is to be sent; kind 0 message, 1 done, 2 malformed."},
     {"fileno", fileno_, METH_NOARGS, "fileno() -> a descriptor that is readable when there is something to collect."},
     {"pending_bytes", pending_bytes, METH_NOARGS, "pending_bytes() -> bytes submitted and not executed."},

@@ -22,6 +22,8 @@ const std::string& name_of(wire::Record record) {
     name(wire::Record::kSync, "synchronize");
     name(wire::Record::kDefineGraph, "define graph");
     name(wire::Record::kRunGraph, "run graph");
+    name(wire::Record::kFunction, "function");
+    name(wire::Record::kFunctionPart, "upload");
     return all;
   }();
   return names[static_cast<uint8_t>(record)];

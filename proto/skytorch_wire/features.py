@@ -1,0 +1,13 @@
+"""What an end can do beside what every one does, as Capabilities tell it."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["FUNCTIONS", "PYTHON_VERSION"]
+
+#: The server runs functions that clients send.
+FUNCTIONS = "functions"
+
+#: Functions travel as this Python's own code, which another minor version can't read.
+PYTHON_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
