@@ -93,8 +93,18 @@ class Structure {
         std::string_view data = in_.text(kMaxGraphBytes);
         return Structure(Reader(data.data(), data.size())).graph();
       }
-      case Record::kProfile:
+      case Record::kProfile: return varints(1);
+      case Record::kAdopt:
+        varints(3);
+        return in_.layout(layout_);
+      case Record::kDropParcel: return varints(1);
+      case Record::kFunction:
         in_.varint();
+        for (uint64_t n = in_.count(); n > 0; --n) in_.varint();
+        return varints(1);
+      case Record::kFunctionPart:
+        in_.varint();
+        in_.data();
         return;
     }
     throw Malformed("a record of an unknown kind");
