@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jupyter_skytorch.session import Session
     from jupyter_skytorch.session.control import Control
 
+    from .expiry import Expiry
     from .handshake import Handshake
 
 __all__ = ["Compute"]
@@ -121,13 +122,18 @@ class Compute:
         """Return the function as one that is always called by :meth:`run`; for use as a decorator."""
         return functions.RemoteFunction(self, function)
 
+    @property
+    def expiry(self) -> Expiry:
+        """When the session ends by itself, as things are."""
+        return self._lease.expiry
+
     def status(self) -> Status:
         """Ask the server how the session is. Answers within seconds, also when the server does not."""
         round_trip: float | None = None
-        stats = sessions_pb2.SessionStats()
+        session = sessions_pb2.Session()
         if self.session.state == "live":
             with contextlib.suppress(grpc.aio.AioRpcError, TimeoutError):
-                round_trip, stats = self._control.run(self._ask(), _ANSWER_SECONDS)
+                round_trip, session = self._control.run(self._ask(), _ANSWER_SECONDS)
         return Status(
             name=self.name,
             provider=self.provider,
@@ -139,17 +145,16 @@ class Compute:
             server_version=self._server.package_version,
             session_id=self._session_id,
             round_trip_seconds=round_trip,
-            stats=stats,
+            session=session,
         )
 
-    async def _ask(self) -> tuple[float, sessions_pb2.SessionStats]:
+    async def _ask(self) -> tuple[float, sessions_pb2.Session]:
         began = time.perf_counter()
         alive = sessions_pb2.KeepAliveRequest(session_id=self._session_id)
         await self._sessions.KeepAlive(alive, metadata=self._metadata)
         round_trip = time.perf_counter() - began
         get = sessions_pb2.GetSessionRequest(session_id=self._session_id)
-        session = await self._sessions.Get(get, metadata=self._metadata)
-        return round_trip, session.stats
+        return round_trip, await self._sessions.Get(get, metadata=self._metadata)
 
     def metrics(self) -> list[metrics_pb2.Metric]:
         """Return what the server and its machine are doing now. Raises SessionLost when it does not answer."""

@@ -23,6 +23,7 @@ from .handshake import UnreachableError, abandon, create_session
 from .kernel import session_record
 from .local import LocalServerError
 from .names import check_name, check_provider, check_target
+from .terms import Terms, TermsError
 from .waiting import waiting
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ def connect(
     token: str | None = None,
     insecure: bool = False,
     provider: str | None = None,
+    idle_timeout: float | None = None,
+    max_age: float | None = None,
+    memory: int | str | None = None,
     timeout: float = _CONNECT_SECONDS,
     reconnect_timeout: float = RECONNECT_SECONDS,
 ) -> Compute:
@@ -65,6 +69,10 @@ def connect(
     by the target and need not be given. `timeout` in seconds bounds the whole; a wrong address is told within 5 s.
     `reconnect_timeout` in seconds is how long a connection that broke is tried again before the session is given up.
 
+    A new session asks to live on for `idle_timeout` seconds without its kernel, to live for `max_age` seconds in all,
+    and for `memory` for its tensors on each device (bytes, or as "8GiB"). The server has bounds, and defaults for what
+    isn't asked for; ``Compute.status().session`` is what was granted.
+
     Raises ConnectError, one line.
     """
     if core.in_forked_child():
@@ -75,6 +83,7 @@ def connect(
         )
     deadline = time.monotonic() + timeout
     with _one_line_errors(), _one_at_a_time(timeout):
+        terms = Terms.of(idle_timeout, max_age, memory)
         check_provider(provider, target)
         earlier = registry.computes().get(target or "")
         if earlier is not None:
@@ -90,7 +99,7 @@ def connect(
         if existing is not None and existing.state == "connected":
             return _again(existing, place)
         with waiting(f"connecting to {name}") as say:
-            compute = _connect(place, name, deadline, say, reconnect_timeout)
+            compute = _connect(place, name, terms, deadline, say, reconnect_timeout)
         if existing is not None:
             existing.close()
         registry.add(compute)
@@ -107,17 +116,22 @@ def _again(existing: Compute, place: Place | None) -> Compute:
 
 
 def _connect(
-    place: Place | None, name: str, deadline: float, say: Callable[[str], None], reconnect_timeout: float
+    place: Place | None,
+    name: str,
+    terms: Terms,
+    deadline: float,
+    say: Callable[[str], None],
+    reconnect_timeout: float,
 ) -> Compute:
     control = control_thread.get()
     _close_at_exit()
     try:
-        handshake = _shake_hands(place, name, control, deadline, say)
+        handshake = _shake_hands(place, name, terms, control, deadline, say)
     except UnreachableError as error:
         if place is not None:
             raise ConnectError(str(error)) from None
         # The embedded server ended in between, for want of sessions: this time a new one is started.
-        handshake = _shake_hands(place, name, control, deadline, say)
+        handshake = _shake_hands(place, name, terms, control, deadline, say)
     created = handshake.created
     try:
         session = Session.open(
@@ -139,11 +153,11 @@ def _connect(
 
 
 def _shake_hands(
-    place: Place | None, name: str, control: Control, deadline: float, say: Callable[[str], None]
+    place: Place | None, name: str, terms: Terms, control: Control, deadline: float, say: Callable[[str], None]
 ) -> Handshake:
     if place is None:
         place = control.run(local_provider.locate(_left(deadline), say), _left(deadline) + 1.0)
-    return control.run(create_session(place, name, _left(deadline)), _left(deadline) + 1.0)
+    return control.run(create_session(place, name, terms, _left(deadline)), _left(deadline) + 1.0)
 
 
 def _left(deadline: float) -> float:
@@ -164,7 +178,7 @@ def _one_at_a_time(timeout: float) -> Iterator[None]:
 def _one_line_errors() -> Iterator[None]:
     try:
         yield
-    except (AddressError, CredentialError, LocalServerError, UnreachableError) as error:
+    except (AddressError, CredentialError, LocalServerError, TermsError, UnreachableError) as error:
         raise ConnectError(str(error)) from None
     except TimeoutError:
         raise ConnectError("the server did not answer in time") from None

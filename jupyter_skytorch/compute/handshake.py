@@ -22,6 +22,7 @@ from .refusal import explain_refusal, explain_silence
 if TYPE_CHECKING:
     from .credentials import Metadata
     from .place import Place
+    from .terms import Terms
 
 __all__ = ["Handshake", "UnreachableError", "abandon", "create_session"]
 
@@ -45,7 +46,7 @@ class Handshake:
     created: sessions_pb2.CreateSessionResponse
 
 
-async def create_session(place: Place, name: str, seconds: float) -> Handshake:
+async def create_session(place: Place, name: str, terms: Terms, seconds: float) -> Handshake:
     """Make a session on a server, within a number of seconds. Call it on the control thread.
 
     Raises UnreachableError or another ConnectError, AddressError, CredentialError.
@@ -55,7 +56,7 @@ async def create_session(place: Place, name: str, seconds: float) -> Handshake:
     try:
         await _greet(channel, place, seconds)
         try:
-            created = await stub.Create(_request(name), timeout=seconds, metadata=metadata)
+            created = await stub.Create(_request(name, terms), timeout=seconds, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise ConnectError(explain_refusal(error, place)) from None
     except BaseException:
@@ -82,7 +83,7 @@ async def _greet(channel: grpc.aio.Channel, place: Place, seconds: float) -> Non
         raise UnreachableError(await explain_silence(error, place)) from None
 
 
-def _request(name: str) -> sessions_pb2.CreateSessionRequest:
+def _request(name: str, terms: Terms) -> sessions_pb2.CreateSessionRequest:
     labels = {
         "kernel_id": kernel_id(),
         "notebook": os.environ.get("JPY_SESSION_NAME"),
@@ -100,4 +101,7 @@ def _request(name: str) -> sessions_pb2.CreateSessionRequest:
             chunk_bytes=_CHUNK_BYTES,
         ),
         labels={key: value for key, value in labels.items() if value},
+        lease_seconds=terms.idle_timeout,
+        max_age_seconds=terms.max_age,
+        memory_bytes=terms.memory,
     )

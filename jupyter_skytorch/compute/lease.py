@@ -11,6 +11,7 @@ import grpc
 
 from skytorch_wire import sessions_pb2
 
+from .expiry import Expiry
 from .probe import Found, probe
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Lease"]
 
 _CALL_SECONDS = 2.0
+_LONGEST_PAUSE = 60.0
+"""Between two heartbeats: by them others tell a kernel that lives from one that doesn't."""
 _RETRY_SECONDS = 0.25
 _REFUSED_SECONDS = 3.0
 """How long a machine on the network may refuse connections, as it does while a server restarts behind its address."""
@@ -38,7 +41,7 @@ class _GoneError(Exception):
 
 
 class Lease:
-    """Renews a session's lease every quarter of it, and watches the session, until stopped or lost."""
+    """Renews a session's lease every quarter of it, or every minute, and watches the session, until stopped or lost."""
 
     def __init__(
         self,
@@ -49,6 +52,8 @@ class Lease:
         lost: Callable[[str], None],
     ) -> None:
         """`lost` is called once, on the control thread, with the reason."""
+        self.expiry = Expiry.of(session.expiry)
+        """When the session ends, as the server said last."""
         self._stub = stub
         self._metadata = metadata
         self._place = place
@@ -78,19 +83,21 @@ class Lease:
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(self._seconds / 4)
-            await self._keep_alive(max(self._seconds / 4, 1.0))
+            pause = min(self._seconds / 4, _LONGEST_PAUSE)
+            await asyncio.sleep(pause)
+            await self._keep_alive(max(pause, 1.0))
 
     async def _keep_alive(self, seconds: float) -> bool:
         """Renew once. False when the server cannot be asked, which is no answer. Raises _GoneError."""
         request = sessions_pb2.KeepAliveRequest(session_id=self._session_id)
         try:
-            await self._stub.KeepAlive(request, timeout=seconds, metadata=self._metadata)
+            answer = await self._stub.KeepAlive(request, timeout=seconds, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 # A server that restarted does not know the session; one that ended it says why.
                 raise _GoneError(error.details() or "the server no longer has the session") from None
             return False
+        self.expiry = Expiry.of(answer.expiry)
         return True
 
     async def _watch(self) -> None:
@@ -103,8 +110,11 @@ class Lease:
 
     async def _follow(self) -> None:
         async for event in self._stub.Watch(sessions_pb2.WatchSessionsRequest(), metadata=self._metadata):
-            if event.session.session_id == self._session_id and event.kind == sessions_pb2.SessionEvent.ENDED:
+            if event.session.session_id != self._session_id:
+                continue
+            if event.kind == sessions_pb2.SessionEvent.ENDED:
                 raise _GoneError(event.session.reason or "the server ended the session")
+            self.expiry = Expiry.of(event.session.expiry)
 
     async def _answer(self) -> None:
         """Wait until the server answers again. Raises _GoneError when it does not."""

@@ -37,8 +37,6 @@ __all__ = ["NAME", "LocalServerError", "locate"]
 NAME = "local"
 IDLE_EXIT_SECONDS = 300
 """The server ends this long after its last session."""
-IDLE_SESSION_SECONDS = 120
-"""A session whose kernel no longer renews its lease ends after this time."""
 
 _ANSWER_SECONDS = 5.0
 """A living server answers a health check in milliseconds; one that takes longer than this is hung."""
@@ -158,7 +156,6 @@ def _spawn(socket: Path, log: Path) -> subprocess.Popen[bytes]:
         *(sys.executable, "-P", "-m", "skytorch_server"),
         *("--unix-socket", str(socket)),
         *("--exit-when-idle", str(IDLE_EXIT_SECONDS)),
-        *("--idle-timeout", str(IDLE_SESSION_SECONDS)),
     ]
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:

@@ -30,5 +30,10 @@ class Status:
     session_id: str
     round_trip_seconds: float | None
     """None when the server did not answer."""
-    stats: sessions_pb2.SessionStats
-    """As the server counted last; empty when it did not answer."""
+    session: sessions_pb2.Session
+    """As the server has it, with what it granted and counted; empty when it did not answer."""
+
+    @property
+    def stats(self) -> sessions_pb2.SessionStats:
+        """As the server counted last; empty when it did not answer."""
+        return self.session.stats

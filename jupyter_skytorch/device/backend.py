@@ -65,6 +65,9 @@ class Sink(Protocol):
     def append(self, record: bytes) -> None:
         """Add one record that Python wrote; dropped when the session is over. Never waits."""
 
+    def limit_ahead(self, records: int) -> None:
+        """Run at most so many records ahead of the server; called before `start`."""
+
     def may_share(self) -> None:
         """The server is on this machine: large data can pass through memory that it shares with this process."""
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Literal
 
+from .expiry import ending
 from .markup import MimeBundle, block
 from .profile import advice_html, lines_table
 from .quantities import count, duration, size
 
 if TYPE_CHECKING:
     from jupyter_skytorch.compute.advice import Advice
+    from jupyter_skytorch.compute.expiry import Expiry
     from jupyter_skytorch.compute.profile import LineCost
 
 __all__ = ["Ledger", "Outcome"]
@@ -39,6 +41,8 @@ class Ledger:
     """What each line of it cost."""
     advice: tuple[Advice, ...] = ()
     outcome: Outcome = "done"
+    expiry: Expiry | None = None
+    """When the session ends by itself."""
 
     def __str__(self) -> str:
         parts = [
@@ -48,6 +52,7 @@ class Ledger:
             count(self.ops, "op"),
             f"↑ {size(self.bytes_up)} ↓ {size(self.bytes_down)}",
             count(self.sync_points, "sync point"),
+            *([ending(self.expiry)] if self.expiry is not None and self.expiry.soon else []),
         ]
         return " · ".join(parts)
 

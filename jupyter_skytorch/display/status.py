@@ -45,6 +45,11 @@ def _html_rows(rows: list[tuple[str, str]], state: str) -> list[tuple[str, str]]
     ]
 
 
+def _ends(session: sessions_pb2.Session) -> str:
+    age = f", or when it is {duration(session.max_age_seconds)} old" if session.max_age_seconds else ""
+    return f"{duration(session.lease_seconds)} after the kernel is gone{age}"
+
+
 def _rows(status: Status) -> dict[str, str]:
     rows = {
         "Compute": f"{status.name} ({status.provider})",
@@ -60,6 +65,8 @@ def _rows(status: Status) -> dict[str, str]:
     return rows | {
         "round trip": duration(status.round_trip_seconds),
         "executed": f"{count(stats.operations, 'op')} in {duration(stats.busy_nanoseconds * 1e-9)}",
+        "ends": _ends(status.session),
+        "memory limit": size(status.session.memory_bytes) if status.session.memory_bytes else "none",
         "holds": f"{count(stats.storages, 'storage')}, {size(stats.storage_bytes)}",
         "traffic": f"↑ {size(stats.bytes_received)} ↓ {size(stats.bytes_sent)}",
     }

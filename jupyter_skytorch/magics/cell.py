@@ -70,7 +70,8 @@ def _compute(magics: SkyMagics, name: str | None) -> Compute:
 def _first(magics: SkyMagics, target: str) -> Compute:
     if not computes():
         tell(f"nothing is connected yet: connecting to {target}")
-    return connect(target, token_file=(magics.token_file or None) if target == magics.target else None)
+    token_file = (magics.token_file or None) if target == magics.target else None
+    return connect(target, token_file=token_file, **magics.terms)
 
 
 class _Run:
@@ -202,6 +203,7 @@ class _Run:
                 lines=lines,
                 advice=advise(lines, wall_seconds),
                 outcome=self._outcome,
+                expiry=self._compute.expiry,
             )
             display(ledger)
         if self._profiler is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from IPython.core.error import UsageError
 
 from jupyter_skytorch.compute.registry import UnknownComputeError
+from jupyter_skytorch.compute.survey import SurveyError
 from jupyter_skytorch.device.errors import SkyError
 
 if TYPE_CHECKING:
@@ -21,5 +22,5 @@ def one_line() -> Iterator[None]:
     """Turn errors that say everything in their message into UsageError."""
     try:
         yield
-    except (SkyError, UnknownComputeError) as error:
+    except (SkyError, SurveyError, UnknownComputeError) as error:
         raise UsageError(str(error)) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 from traitlets import Bool, Float, Unicode
@@ -31,6 +31,15 @@ class SkyMagics(Magics):
         "server, or grpc://host:port, or unix:/path.",
     ).tag(config=True)
     token_file = Unicode("", help="The file with the token for the server at `target`; empty: none.").tag(config=True)
+    idle_timeout = Float(
+        0.0, min=0.0, help="How many seconds a session lives on without its kernel; 0: as its server has it."
+    ).tag(config=True)
+    max_age = Float(0.0, min=0.0, help="How many seconds a session lives in all; 0: as its server has it.").tag(
+        config=True
+    )
+    memory = Unicode(
+        "", help="What a session's tensors may take on each device, as '8GiB'; empty: as its server has it."
+    ).tag(config=True)
     ledger = Bool(default_value=True, help="Show what a `%%sky` cell cost, in one line below it.").tag(config=True)
     progress_delay = Float(
         1.0, min=0.0, help="After how many seconds a wait is shown; what is shown goes away with the wait."
@@ -41,6 +50,13 @@ class SkyMagics(Magics):
     ).tag(config=True)
 
     running: Running | None = None
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """What connect() is to ask for, unless a flag says otherwise."""
+        asked = {"idle_timeout": self.idle_timeout, "max_age": self.max_age, "memory": self.memory}
+        return {name: value or None for name, value in asked.items()}
+
     profile: Profile | None = None
     """Of the last profiled cell."""
 

@@ -67,6 +67,8 @@ class Session:
         self._front = front
         self._metadata = tuple(metadata)
         self._sink = device.new_sink(self.name)
+        if most := created.capabilities.max_pending_records:
+            self._sink.limit_ahead(most)
         self._opened: dict[tuple[str, int], torch.device] = {}
         self._lock = threading.Lock()
         self._link: Link | None = None

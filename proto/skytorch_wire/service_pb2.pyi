@@ -15,7 +15,7 @@ COMPRESSION_NONE: Compression
 COMPRESSION_ZSTD: Compression
 
 class Capabilities(_message.Message):
-    __slots__ = ("protocol_version", "package_version", "torch_version", "compressions", "features", "max_message_bytes", "chunk_bytes", "max_frame_records", "python_version")
+    __slots__ = ("protocol_version", "package_version", "torch_version", "compressions", "features", "max_message_bytes", "chunk_bytes", "max_frame_records", "python_version", "max_pending_records", "max_pending_bytes")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     PACKAGE_VERSION_FIELD_NUMBER: _ClassVar[int]
     TORCH_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -25,6 +25,8 @@ class Capabilities(_message.Message):
     CHUNK_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_FRAME_RECORDS_FIELD_NUMBER: _ClassVar[int]
     PYTHON_VERSION_FIELD_NUMBER: _ClassVar[int]
+    MAX_PENDING_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    MAX_PENDING_BYTES_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     package_version: str
     torch_version: str
@@ -34,7 +36,9 @@ class Capabilities(_message.Message):
     chunk_bytes: int
     max_frame_records: int
     python_version: str
-    def __init__(self, protocol_version: _Optional[int] = ..., package_version: _Optional[str] = ..., torch_version: _Optional[str] = ..., compressions: _Optional[_Iterable[_Union[Compression, str]]] = ..., features: _Optional[_Iterable[str]] = ..., max_message_bytes: _Optional[int] = ..., chunk_bytes: _Optional[int] = ..., max_frame_records: _Optional[int] = ..., python_version: _Optional[str] = ...) -> None: ...
+    max_pending_records: int
+    max_pending_bytes: int
+    def __init__(self, protocol_version: _Optional[int] = ..., package_version: _Optional[str] = ..., torch_version: _Optional[str] = ..., compressions: _Optional[_Iterable[_Union[Compression, str]]] = ..., features: _Optional[_Iterable[str]] = ..., max_message_bytes: _Optional[int] = ..., chunk_bytes: _Optional[int] = ..., max_frame_records: _Optional[int] = ..., python_version: _Optional[str] = ..., max_pending_records: _Optional[int] = ..., max_pending_bytes: _Optional[int] = ...) -> None: ...
 
 class Attach(_message.Message):
     __slots__ = ("session_id", "attach_secret", "epoch", "boot_id", "replies_received", "capabilities")

@@ -25,7 +25,7 @@ SESSION_STATE_EXPIRED: SessionState
 SESSION_STATE_CRASHED: SessionState
 
 class Session(_message.Message):
-    __slots__ = ("session_id", "name", "principal", "state", "reason", "created", "last_heartbeat", "lease_seconds", "labels", "pid", "stats")
+    __slots__ = ("session_id", "name", "principal", "state", "reason", "created", "last_heartbeat", "lease_seconds", "labels", "pid", "stats", "max_age_seconds", "expiry", "memory_bytes")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +44,9 @@ class Session(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     STATS_FIELD_NUMBER: _ClassVar[int]
+    MAX_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRY_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     name: str
     principal: str
@@ -55,7 +58,28 @@ class Session(_message.Message):
     labels: _containers.ScalarMap[str, str]
     pid: int
     stats: SessionStats
-    def __init__(self, session_id: _Optional[str] = ..., name: _Optional[str] = ..., principal: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., reason: _Optional[str] = ..., created: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_heartbeat: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., lease_seconds: _Optional[float] = ..., labels: _Optional[_Mapping[str, str]] = ..., pid: _Optional[int] = ..., stats: _Optional[_Union[SessionStats, _Mapping]] = ...) -> None: ...
+    max_age_seconds: float
+    expiry: Expiry
+    memory_bytes: int
+    def __init__(self, session_id: _Optional[str] = ..., name: _Optional[str] = ..., principal: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., reason: _Optional[str] = ..., created: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_heartbeat: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., lease_seconds: _Optional[float] = ..., labels: _Optional[_Mapping[str, str]] = ..., pid: _Optional[int] = ..., stats: _Optional[_Union[SessionStats, _Mapping]] = ..., max_age_seconds: _Optional[float] = ..., expiry: _Optional[_Union[Expiry, _Mapping]] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
+
+class Expiry(_message.Message):
+    __slots__ = ("seconds", "cause", "soon")
+    class Cause(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        CAUSE_UNSPECIFIED: _ClassVar[Expiry.Cause]
+        IDLE: _ClassVar[Expiry.Cause]
+        MAX_AGE: _ClassVar[Expiry.Cause]
+    CAUSE_UNSPECIFIED: Expiry.Cause
+    IDLE: Expiry.Cause
+    MAX_AGE: Expiry.Cause
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    SOON_FIELD_NUMBER: _ClassVar[int]
+    seconds: float
+    cause: Expiry.Cause
+    soon: bool
+    def __init__(self, seconds: _Optional[float] = ..., cause: _Optional[_Union[Expiry.Cause, str]] = ..., soon: _Optional[bool] = ...) -> None: ...
 
 class SessionStats(_message.Message):
     __slots__ = ("operations", "bytes_received", "bytes_sent", "storages", "storage_bytes", "busy_nanoseconds", "executed", "resident_bytes")
@@ -104,7 +128,7 @@ class Endpoint(_message.Message):
     def __init__(self, address: _Optional[str] = ..., nonce_path: _Optional[str] = ..., nonce: _Optional[bytes] = ..., tunnel: _Optional[str] = ..., local_socket: _Optional[str] = ...) -> None: ...
 
 class CreateSessionRequest(_message.Message):
-    __slots__ = ("name", "capabilities", "labels", "lease_seconds")
+    __slots__ = ("name", "capabilities", "labels", "lease_seconds", "max_age_seconds", "memory_bytes")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -116,11 +140,15 @@ class CreateSessionRequest(_message.Message):
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     LEASE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    MAX_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     name: str
     capabilities: _service_pb2.Capabilities
     labels: _containers.ScalarMap[str, str]
     lease_seconds: float
-    def __init__(self, name: _Optional[str] = ..., capabilities: _Optional[_Union[_service_pb2.Capabilities, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., lease_seconds: _Optional[float] = ...) -> None: ...
+    max_age_seconds: float
+    memory_bytes: int
+    def __init__(self, name: _Optional[str] = ..., capabilities: _Optional[_Union[_service_pb2.Capabilities, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., lease_seconds: _Optional[float] = ..., max_age_seconds: _Optional[float] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
 
 class CreateSessionResponse(_message.Message):
     __slots__ = ("session", "attach_secret", "boot_id", "capabilities", "devices", "endpoints")
@@ -165,10 +193,12 @@ class KeepAliveRequest(_message.Message):
     def __init__(self, session_id: _Optional[str] = ...) -> None: ...
 
 class KeepAliveResponse(_message.Message):
-    __slots__ = ("lease_seconds",)
+    __slots__ = ("lease_seconds", "expiry")
     LEASE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRY_FIELD_NUMBER: _ClassVar[int]
     lease_seconds: float
-    def __init__(self, lease_seconds: _Optional[float] = ...) -> None: ...
+    expiry: Expiry
+    def __init__(self, lease_seconds: _Optional[float] = ..., expiry: _Optional[_Union[Expiry, _Mapping]] = ...) -> None: ...
 
 class CancelRequest(_message.Message):
     __slots__ = ("session_id", "from_sequence", "through_sequence")
@@ -206,10 +236,12 @@ class SessionEvent(_message.Message):
         CREATED: _ClassVar[SessionEvent.Kind]
         CHANGED: _ClassVar[SessionEvent.Kind]
         ENDED: _ClassVar[SessionEvent.Kind]
+        EXPIRING: _ClassVar[SessionEvent.Kind]
     KIND_UNSPECIFIED: SessionEvent.Kind
     CREATED: SessionEvent.Kind
     CHANGED: SessionEvent.Kind
     ENDED: SessionEvent.Kind
+    EXPIRING: SessionEvent.Kind
     KIND_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     kind: SessionEvent.Kind

@@ -113,7 +113,7 @@ class SessionsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """The present sessions of the caller (as CREATED), then each change.
+        """The present sessions of the caller (as CREATED), then each change; EXPIRING when a session is about to end by itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

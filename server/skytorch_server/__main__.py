@@ -16,6 +16,8 @@ from pathlib import Path
 
 from skytorch_wire import __version__
 
+from .allowance import Allowance, add_flags
+from .arguments import positive_int, seconds, whole_number
 from .limits import CHUNK_BYTES, CHUNK_BYTES_RANGE
 from .logs import set_up_logging
 from .metrics.registry import SOURCES
@@ -55,7 +57,7 @@ async def _serve(options: argparse.Namespace) -> None:
         insecure=options.insecure,
         max_sessions=options.max_sessions,
         metrics_sources=options.metrics_sources,
-        idle_timeout=options.idle_timeout,
+        allowance=Allowance.from_options(options),
         exit_when_idle=options.exit_when_idle,
         unix_socket=options.unix_socket,
         direct=options.direct,
@@ -135,59 +137,29 @@ def _parser() -> argparse.ArgumentParser:
         "--insecure", action="store_true", help="let other machines in although nothing protects the connection"
     )
     parser.add_argument(
-        "--max-sessions", type=_positive_int, default=64, metavar="N", help="sessions at a time (default 64)"
+        "--max-sessions", type=positive_int, default=64, metavar="N", help="sessions at a time (default 64)"
     )
     parser.add_argument(
-        "--idle-timeout",
-        type=_seconds,
-        default=600.0,
-        metavar="SECONDS",
-        help="a session whose kernel hasn't been heard of for this long ends (default 600)",
+        "--exit-when-idle", type=seconds, metavar="SECONDS", help="stop after this long without a session"
     )
-    parser.add_argument(
-        "--exit-when-idle", type=_seconds, metavar="SECONDS", help="stop after this long without a session"
-    )
+    add_flags(parser)
     return parser
 
 
 def _port(text: str) -> int:
-    number = _int(text)
+    number = whole_number(text)
     if not 0 <= number <= _LAST_PORT:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port, which is a number from 0 to {_LAST_PORT}")
     return number
 
 
 def _chunk_size(text: str) -> int:
-    number = _int(text)
+    number = whole_number(text)
     if not CHUNK_BYTES_RANGE[0] <= number <= CHUNK_BYTES_RANGE[1]:
         raise argparse.ArgumentTypeError(
             f"a chunk has from {CHUNK_BYTES_RANGE[0]} to {CHUNK_BYTES_RANGE[1]} bytes, not {text}"
         )
     return number
-
-
-def _positive_int(text: str) -> int:
-    number = _int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return number
-
-
-def _int(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return seconds
 
 
 def _sources(text: str) -> list[str]:

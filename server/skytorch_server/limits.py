@@ -25,7 +25,9 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
 ]
 
 
-def capabilities(chunk_bytes: int, *, functions: bool) -> service_pb2.Capabilities:
+def capabilities(
+    chunk_bytes: int, pending_records: int, pending_bytes: int, *, functions: bool
+) -> service_pb2.Capabilities:
     """What this server can do. Reads torch's version without importing torch."""
     try:
         torch_version = version("torch")
@@ -40,6 +42,8 @@ def capabilities(chunk_bytes: int, *, functions: bool) -> service_pb2.Capabiliti
         chunk_bytes=chunk_bytes,
         features=[FUNCTIONS] if functions else [],
         python_version=PYTHON_VERSION,
+        max_pending_records=pending_records,
+        max_pending_bytes=pending_bytes,
     )
 
 

@@ -73,7 +73,10 @@ class Told:
 
     def __str__(self) -> str:
         lines = [f"{self.calls} calls of {len(self.codes)} methods"]
-        lines += [f"  {method}: {', '.join(f'{code} {n}' for code, n in codes.most_common())}" for method, codes in sorted(self.codes.items())]
+        lines += [
+            f"  {method}: {', '.join(f'{code} {n}' for code, n in codes.most_common())}"
+            for method, codes in sorted(self.codes.items())
+        ]
         return "\n".join(lines)
 
 

@@ -37,7 +37,22 @@ _CHUNK = 1 << 20
 # What a damaged size may take before the system says no, beyond what the process has at the beginning.
 _SPARE_BYTES = 2 << 30
 _RESTART = 50  # sessions
-_NUMBERS = (0, 1, 2, 127, 128, 255, 1 << 14, 1 << 31, (1 << 31) - 1, 1 << 32, 1 << 40, 1 << 62, (1 << 63) - 1, (1 << 64) - 1)
+_NUMBERS = (
+    0,
+    1,
+    2,
+    127,
+    128,
+    255,
+    1 << 14,
+    1 << 31,
+    (1 << 31) - 1,
+    1 << 32,
+    1 << 40,
+    1 << 62,
+    (1 << 63) - 1,
+    (1 << 64) - 1,
+)
 
 
 def damaged(record: bytes, other: bytes, chosen: random.Random) -> bytes:

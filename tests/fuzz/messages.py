@@ -16,7 +16,19 @@ _DEEPEST = 5
 _LONG = 20_000
 _INTEGERS = (0, 1, 2, 3, 7, 255, 1 << 20, 1 << 40, (1 << 62) + 1)
 _REALS = (0.0, 1.0, -1.0, 0.1, 1e308, -1e308, 5e-324, float("inf"), float("-inf"), float("nan"))
-_TEXTS = ("", "a", "\0", "../../etc/passwd", "cpu", "cuda", "cuda:99", "float32", "complex128", "no such dtype", "\U0001f4a5" * 9)
+_TEXTS = (
+    "",
+    "a",
+    "\0",
+    "../../etc/passwd",
+    "cpu",
+    "cuda",
+    "cuda:99",
+    "float32",
+    "complex128",
+    "no such dtype",
+    "\U0001f4a5" * 9,
+)
 
 # By the field's wire type: the number of bits, and whether it may be negative.
 _BITS = {

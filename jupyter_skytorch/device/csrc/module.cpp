@@ -165,6 +165,13 @@ PyObject* open_device_(PyObject* self, PyObject* args) {
   return guarded([&] { return PyLong_FromLong(open_device(of(self), type, index)); });
 }
 
+PyObject* limit_ahead(PyObject* self, PyObject* records) {
+  unsigned long long number = PyLong_AsUnsignedLongLong(records);
+  if (PyErr_Occurred()) return nullptr;
+  of(self).limit_ahead(number);
+  Py_RETURN_NONE;
+}
+
 PyObject* may_share(PyObject* self, PyObject*) {
   of(self).may_share();
   Py_RETURN_NONE;
@@ -180,6 +187,7 @@ PyMethodDef sink_methods[] = {
     {"receive_from", receive_from, METH_VARARGS, "receive_from(socket) -> a serialized Ended, or nothing, once the other end is gone."},
     {"stop", stop, METH_VARARGS, "stop(kind, message): end the session; kind is 'closed' or 'lost'."},
     {"append", append, METH_O, "append(record): add one record that Python wrote."},
+    {"limit_ahead", limit_ahead, METH_O, "limit_ahead(records): the most that the server takes in and has not executed."},
     {"may_share", may_share, METH_NOARGS, "may_share(): the server is on this machine, so that large data can pass through shared memory."},
     {"stopped", stopped, METH_NOARGS, "stopped() -> whether the session is over."},
     {"drain", drain, METH_VARARGS, "drain(seconds) -> whether everything issued was executed in time."},

@@ -75,7 +75,7 @@ void Sink::update_limit(uint64_t executed, uint64_t busy) {
   executed_ = executed;
   busy_ = std::max(busy, busy_);
   double ahead = std::clamp(kRunAhead / std::max(record_cost_, 1.0), kMinRecords, kMaxRecords);
-  ahead_.store(executed + static_cast<uint64_t>(ahead), std::memory_order_relaxed);
+  ahead_.store(executed + std::min(static_cast<uint64_t>(ahead), max_ahead_), std::memory_order_relaxed);
 }
 
 // A piece of what a record asked for. With the lock held.

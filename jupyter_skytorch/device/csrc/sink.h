@@ -146,6 +146,11 @@ class Sink {
   // Ends the session: everybody who waits, and every later record, gets `message` as an exception of the type `kind`
   // ("closed" or "lost").
   void stop(const std::string& kind, const std::string& message);
+  // The server takes in so many records that it has not executed. Called before there is one.
+  void limit_ahead(uint64_t records) {
+    max_ahead_ = records;
+    ahead_ = limit_ = std::min(kFirstAhead, records);
+  }
 
   struct Counters {
     uint64_t ops = 0, bytes_up = 0, bytes_down = 0, sync_points = 0, wait_nanoseconds = 0, remote_nanoseconds = 0;
@@ -232,6 +237,7 @@ class Sink {
   std::atomic<uint64_t> ops_{0}, bytes_up_{0};
   std::atomic<uint64_t> issued_{0};  // the last sequence number given
   std::atomic<uint64_t> limit_{kFirstAhead}, ahead_{kFirstAhead};  // that may be issued: now, and as the server's pace goes
+  uint64_t max_ahead_ = UINT64_MAX;
 
   // Which thread and line issued what isn't executed yet: an error is raised where it was caused, and names the line.
   struct Turn {

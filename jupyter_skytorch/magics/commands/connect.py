@@ -33,10 +33,16 @@ def arguments(parser: Parser) -> None:
     parser.argument(
         "--insecure", action="store_true", explain="allow a connection to another machine that is not encrypted"
     )
+    parser.argument(
+        "--idle-timeout", type=float, metavar="SECONDS", explain="how long the session lives on without this kernel"
+    )
+    parser.argument("--max-age", type=float, metavar="SECONDS", explain="how long it lives in all")
+    parser.argument("--memory", metavar="SIZE", explain="what its tensors may take on each device, as 8GiB")
 
 
 def run(options: argparse.Namespace, magics: SkyMagics) -> Compute:
     """Connect."""
     target = options.target or magics.target
     token_file = options.token_file or (magics.token_file if target == magics.target else None)
-    return connect(target, name=options.name, token_file=token_file or None, insecure=options.insecure)
+    terms = {name: getattr(options, name) or default for name, default in magics.terms.items()}
+    return connect(target, name=options.name, token_file=token_file or None, insecure=options.insecure, **terms)

@@ -1,38 +1,60 @@
-"""List your sessions on a Compute's server, those of other notebooks among them."""
+"""List your sessions at all servers that are known here, those of other notebooks and of dead kernels among them.
+
+A session is named by its id, or by the beginning of it. One whose kernel is dead (an orphan) stays until its lease
+runs out, so that it can be kept, or closed to free its memory.
+"""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
-from jupyter_skytorch.display.quantities import duration, size
-from jupyter_skytorch.display.table import Table
+from jupyter_skytorch.compute.registry import computes, current
+from jupyter_skytorch.compute.survey import KnownServer, close, find, keep, survey
+from jupyter_skytorch.display.sessions import sessions_table
+from jupyter_skytorch.display.text import tell
 from jupyter_skytorch.magics.names import chosen, compute_names
+from jupyter_skytorch.session import control
 
 if TYPE_CHECKING:
     import argparse
 
+    from jupyter_skytorch.compute.survey import KnownSession
+    from jupyter_skytorch.display.table import Table
     from jupyter_skytorch.magics.parser import Parser
     from jupyter_skytorch.magics.sky import SkyMagics
-    from skytorch_wire import sessions_pb2
+
+_SECONDS = 15.0
 
 
 def arguments(parser: Parser) -> None:
     """Declare the arguments."""
     parser.argument(
-        "name", nargs="?", metavar="NAME", completer=compute_names, explain="a Compute; otherwise the current one"
+        "name", nargs="?", metavar="NAME", completer=compute_names, explain="a Compute: only those on its server"
     )
+    parser.argument("--close", metavar="ID", explain="end a session, and free what it holds")
+    parser.argument("--keep", metavar="ID", explain="renew a session's lease")
 
 
-def run(options: argparse.Namespace, _magics: SkyMagics) -> Table[sessions_pb2.Session]:
+def run(options: argparse.Namespace, _magics: SkyMagics) -> Table[KnownSession] | None:
     """Ask."""
-    compute = chosen(options.name)
-
-    def row(session: sessions_pb2.Session) -> tuple[str, ...]:
-        mine = "▸" if session.session_id == compute.session.id else ""
-        where = session.labels.get("notebook", "").rpartition("/")[2] or f"process {session.labels.get('pid', '?')}"
-        age = duration(max(time.time() - session.created.ToNanoseconds() * 1e-9, 0.0))
-        return mine, session.name, where, age, f"{session.stats.operations:,}", size(session.stats.storage_bytes)
-
-    headers = ("", "session", "of", "age", "ops", "holds")
-    return Table(compute.sessions(), headers, row, empty=f"There is no session on {compute.name}")
+    run_now = control.get().run
+    # Of a token that only a kernel has, the servers of this kernel are all that can be asked.
+    servers = [KnownServer.of_place(compute.place) for compute in computes().values()]
+    found = run_now(survey(servers), _SECONDS)
+    if options.close:
+        known = find(found, options.close)
+        mine = [compute for compute in computes().values() if compute.session.id == known.session_id]
+        if mine:
+            mine[0].close()
+        else:
+            run_now(close(known), _SECONDS)
+        tell(f"closed session {known.session_id} on {known.name}")
+        return None
+    if options.keep:
+        known = run_now(keep(find(found, options.keep)), _SECONDS)
+        found = [known]
+    elif options.name is not None:
+        server = KnownServer.of_place(chosen(options.name).place)
+        found = [known for known in found if known.server.address == server.address]
+    here = current()
+    return sessions_table(found, mine=here.session.id if here is not None else "")

@@ -78,6 +78,11 @@ class ChildProcess:
         await self._ends_in_time()
         return False
 
+    def kill(self) -> None:
+        """Ends the process without a word."""
+        if not self.ended.done():
+            self._process.kill()
+
     async def _ends_in_time(self) -> bool:
         done, _ = await asyncio.wait([self.ended], timeout=_END_SECONDS)
         return bool(done)

@@ -45,6 +45,14 @@ class Devices:
         except ChildError as error:
             raise Refusal(grpc.StatusCode.UNAVAILABLE, f"the devices can't be found: {error}") from error
 
+    @property
+    def has_cuda(self) -> bool:
+        """Whether a CUDA device is known to be here."""
+        search = self._search
+        if search is None or not search.done() or search.cancelled() or search.exception() is not None:
+            return False
+        return any(device.type == "cuda" for device in search.result())
+
     async def stop(self) -> None:
         if self._search is not None:
             self._search.cancel()

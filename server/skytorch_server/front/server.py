@@ -15,6 +15,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from skytorch_server.allowance import Allowance
 from skytorch_server.decoding import DecodingInterceptor
 from skytorch_server.limits import CHANNEL_OPTIONS, CHUNK_BYTES, CHUNK_BYTES_RANGE
 from skytorch_server.metrics.registry import SOURCES
@@ -29,6 +30,7 @@ from .door import Door
 from .forkserver import ForkServer
 from .idle import until_idle
 from .listening import Listening, listen_on_port, listen_on_socket
+from .memory_guard import guard_memory
 from .metrics_service import MetricsService
 from .relay import SERVICE, relay_handler
 from .session_service import SessionService
@@ -57,7 +59,7 @@ class Server:
         insecure: bool = False,
         max_sessions: int = 64,
         metrics_sources: Sequence[str] = tuple(SOURCES),
-        idle_timeout: float = 600.0,
+        allowance: Allowance | None = None,
         exit_when_idle: float | None = None,
         unix_socket: Path | None = None,
         direct: bool = True,
@@ -70,7 +72,7 @@ class Server:
             insecure: allows clients from other machines although nothing protects the connection.
             max_sessions: sessions at a time, of all principals together.
             metrics_sources: names of :data:`skytorch_server.metrics.registry.SOURCES`.
-            idle_timeout: seconds without a heartbeat after which a session ends that asks for no other lease.
+            allowance: what a session may have; None: :class:`.allowance.Allowance` as it is.
             exit_when_idle: seconds without a session after which the server stops by itself.
             unix_socket: the one place to listen, instead of a port.
             direct: whether clients are told of the sockets of their sessions' own processes.
@@ -84,7 +86,7 @@ class Server:
         self._insecure = insecure
         self._max_sessions = max_sessions
         self._metrics_sources = metrics_sources
-        self._idle_timeout = idle_timeout
+        self._allowance = allowance or Allowance()
         self._exit_when_idle = exit_when_idle
         self._unix_socket = unix_socket
         self._direct = direct
@@ -129,10 +131,10 @@ class Server:
             boot_id=self.boot_id,
             chunk_bytes=chunk_bytes,
             functions=self._functions,
-            lease=self._idle_timeout,
+            allowance=self._allowance,
             limit=self._max_sessions,
         )
-        service = SessionService(sessions, devices, chunk_bytes, direct=self._direct, functions=self._functions)
+        service = SessionService(sessions, devices, direct=self._direct)
         sampler = Sampler(self._metrics_sources, SessionCensus(sessions))
         sessions_pb2_grpc.add_SessionsServicer_to_server(service, grpc_server)
         metrics_pb2_grpc.add_MetricsServicer_to_server(MetricsService(sampler, self.boot_id), grpc_server)
@@ -146,7 +148,11 @@ class Server:
             devices.look()
             _log.info("skytorch %s listens on %s", __version__, ", ".join(listening.addresses))
             self._listening.set_result(listening)
-            await self._until_stopped(sessions)
+            guard = asyncio.create_task(guard_memory(sessions, devices))
+            try:
+                await self._until_stopped(sessions)
+            finally:
+                guard.cancel()
         finally:
             await healthy.enter_graceful_shutdown()
             door.stop_listening()

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 
 from skytorch_wire import sessions_pb2
 
+from .lifetime import Lifetime
+
 if TYPE_CHECKING:
+    from skytorch_server.allowance import Granted
+
     from .worker_process import WorkerProcess
 
 ACTIVE = sessions_pb2.SESSION_STATE_ACTIVE
@@ -22,18 +26,19 @@ class Session:
     session_id: str
     name: str
     principal: str
-    lease_seconds: float
+    granted: Granted
     labels: dict[str, str]
     worker: WorkerProcess
     state: sessions_pb2.SessionState = ACTIVE
     reason: str = ""
     created: float = field(default_factory=time.time)
     last_heartbeat: float = field(default_factory=time.time)
-    #: When the lease was last renewed, on the clock that stands still while the machine sleeps: a laptop that was shut
-    #: for the night has lost nothing.
-    renewed: float = field(default_factory=time.monotonic)
+    lifetime: Lifetime = field(init=False)
     #: Set when the session is no longer active.
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.lifetime = Lifetime(self.granted.lease_seconds, self.granted.max_age_seconds)
 
     @property
     def active(self) -> bool:
@@ -42,12 +47,7 @@ class Session:
     def renew(self) -> None:
         """Begins the lease anew."""
         self.last_heartbeat = time.time()
-        self.renewed = time.monotonic()
-
-    @property
-    def lease_left(self) -> float:
-        """Seconds until it expires."""
-        return self.renewed + self.lease_seconds - time.monotonic()
+        self.lifetime.renew()
 
     def message(self, stats: sessions_pb2.SessionStats | None = None) -> sessions_pb2.Session:
         """The session as it is told to its principal."""
@@ -57,7 +57,10 @@ class Session:
             principal=self.principal,
             state=self.state,
             reason=self.reason,
-            lease_seconds=self.lease_seconds,
+            lease_seconds=self.granted.lease_seconds,
+            max_age_seconds=self.granted.max_age_seconds,
+            memory_bytes=self.granted.memory_bytes,
+            expiry=self.lifetime.expiry() if self.active else None,
             labels=self.labels,
             pid=self.worker.pid,
             stats=stats,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from skytorch_server.limits import capabilities, version_mismatch
+from skytorch_server.limits import version_mismatch
 from skytorch_wire import sessions_pb2, sessions_pb2_grpc
 
 from .auth import caller
@@ -17,6 +17,8 @@ from .worker_calls import WORKER_SECONDS, stats_of, worker_stub
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from skytorch_server.allowance import Granted
 
     from .devices import Devices
     from .session import Session
@@ -32,13 +34,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class SessionService(sessions_pb2_grpc.SessionsServicer):
     """Checks what comes from the wire, and leaves the rest to :class:`.sessions.Sessions`."""
 
-    def __init__(
-        self, sessions: Sessions, devices: Devices, chunk_bytes: int, *, direct: bool, functions: bool
-    ) -> None:
+    def __init__(self, sessions: Sessions, devices: Devices, *, direct: bool) -> None:
         self._sessions = sessions
         self._devices = devices
-        self._chunk_bytes = chunk_bytes
-        self._functions = functions
         self._direct = direct
 
     async def Create(  # noqa: N802
@@ -48,7 +46,7 @@ class SessionService(sessions_pb2_grpc.SessionsServicer):
             if mismatch := version_mismatch(request.capabilities.protocol_version):
                 raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, mismatch)
             _check_texts(request)
-            session = await self._sessions.create(caller.get(), request.name, request.labels, request.lease_seconds)
+            session = await self._sessions.create(caller.get(), request.name, request.labels, self._granted(request))
             return await self._created(session)
         raise AssertionError
 
@@ -72,7 +70,9 @@ class SessionService(sessions_pb2_grpc.SessionsServicer):
         async with refusals(context):
             session = self._sessions.find_active(request.session_id, caller.get())
             self._sessions.keep_alive(session)
-            return sessions_pb2.KeepAliveResponse(lease_seconds=session.lease_seconds)
+            return sessions_pb2.KeepAliveResponse(
+                lease_seconds=session.granted.lease_seconds, expiry=session.lifetime.expiry()
+            )
         raise AssertionError
 
     async def Cancel(self, request: sessions_pb2.CancelRequest, context: Context) -> sessions_pb2.CancelResponse:  # noqa: N802
@@ -103,13 +103,20 @@ class SessionService(sessions_pb2_grpc.SessionsServicer):
                 async for event in watch:
                     yield event
 
+    def _granted(self, request: sessions_pb2.CreateSessionRequest) -> Granted:
+        for name in ("lease_seconds", "max_age_seconds"):
+            seconds = getattr(request, name)
+            if not (math.isfinite(seconds) and seconds >= 0):
+                raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, f"{name} is a number of seconds, 0 for the default")
+        return self._sessions.allowance.grant(request.lease_seconds, request.max_age_seconds, request.memory_bytes)
+
     async def _created(self, session: Session) -> sessions_pb2.CreateSessionResponse:
         worker = session.worker
         return sessions_pb2.CreateSessionResponse(
             session=session.message(),
             attach_secret=worker.spec.attach_secret,
             boot_id=self._sessions.boot_id,
-            capabilities=capabilities(self._chunk_bytes, functions=self._functions),
+            capabilities=worker.spec.capabilities(),
             devices=await self._devices.get(),
             endpoints=self._endpoints(worker),
         )
@@ -136,5 +143,3 @@ def _check_texts(request: sessions_pb2.CreateSessionRequest) -> None:
             grpc.StatusCode.INVALID_ARGUMENT,
             f"a session has at most {_MAX_LABELS} labels, and names and labels at most {_MAX_TEXT} characters",
         )
-    if not (math.isfinite(request.lease_seconds) and request.lease_seconds >= 0):
-        raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, "lease_seconds is a number of seconds, 0 for the default")

@@ -17,6 +17,7 @@ from skytorch_server.session.spec import SessionSpec
 from skytorch_wire import sessions_pb2
 
 from .child_process import ChildError
+from .lifetime import NOT_ANNOUNCED
 from .refusal import Refusal
 from .session import Session
 from .watchers import Watchers
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from skytorch_server.allowance import Allowance, Granted
+
     from .forkserver import ForkServer
 
 _log = logging.getLogger(__name__)
@@ -33,7 +36,6 @@ _log = logging.getLogger(__name__)
 #: The name of the session that a principal's calls without a session id share.
 DEFAULT_NAME = "default"
 
-LEASE_RANGE = (1.0, 24 * 3600.0)
 # Ended sessions stay known, so that a client that comes back learns why.
 _REMEMBERED_SECONDS = 3600.0
 _REMEMBERED = 256
@@ -54,20 +56,20 @@ class Sessions:
         boot_id: str,
         chunk_bytes: int,
         functions: bool,
-        lease: float,
+        allowance: Allowance,
         limit: int,
     ) -> None:
-        """`folder` is ours alone (0700); `lease` is what a session gets that asks for none, in seconds.
+        """`folder` is ours alone (0700); `limit` is the number of sessions at a time.
 
         `functions`: whether sessions run those that their clients send.
         """
         self.boot_id = boot_id
+        self.allowance = allowance
         self.watchers = Watchers()
         self._fork_server = fork_server
         self._folder = folder
         self._chunk_bytes = chunk_bytes
         self._functions = functions
-        self._lease = lease
         self._limit = limit
         self._active: dict[str, Session] = {}
         self._ended: OrderedDict[str, tuple[float, Session]] = OrderedDict()
@@ -121,8 +123,8 @@ class Sessions:
                 return session.worker.spec.local_socket
         return None
 
-    async def create(self, principal: str, name: str, labels: Mapping[str, str], lease: float = 0.0) -> Session:
-        """Starts a session's process and waits until it serves. `lease` in seconds, 0: the server's default.
+    async def create(self, principal: str, name: str, labels: Mapping[str, str], granted: Granted) -> Session:
+        """Starts a session's process and waits until it serves.
 
         Raises:
             Refusal: RESOURCE_EXHAUSTED at the limit, UNAVAILABLE when the process can't start or the server ends.
@@ -130,7 +132,7 @@ class Sessions:
         if len(self) >= self._limit:
             raise Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, f"this server is at its limit of {self._limit} sessions")
         self._starting += 1
-        start = asyncio.create_task(self._start(principal, name, dict(labels), lease or self._lease))
+        start = asyncio.create_task(self._start(principal, name, dict(labels), granted))
         try:
             return await asyncio.shield(start)
         except asyncio.CancelledError:
@@ -138,7 +140,7 @@ class Sessions:
             start.add_done_callback(self._abandon)
             raise
 
-    async def _start(self, principal: str, name: str, labels: dict[str, str], lease: float) -> Session:
+    async def _start(self, principal: str, name: str, labels: dict[str, str], granted: Granted) -> Session:
         session_id = secrets.token_hex(8)
         spec = SessionSpec(
             session_id=session_id,
@@ -148,6 +150,9 @@ class Sessions:
             folder=self._folder / session_id,
             chunk_bytes=self._chunk_bytes,
             functions=self._functions,
+            memory_bytes=granted.memory_bytes,
+            pending_records=self.allowance.pending_records,
+            pending_bytes=self.allowance.pending_bytes,
             log_level=logging.getLogger().getEffectiveLevel(),
         )
         try:
@@ -161,11 +166,10 @@ class Sessions:
             raise Refusal(grpc.StatusCode.UNAVAILABLE, f"the session can't start: {error}") from error
         finally:
             self._starting -= 1
-        lease = min(max(lease, LEASE_RANGE[0]), LEASE_RANGE[1])
-        session = Session(session_id, name, principal, lease, labels, worker)
+        session = Session(session_id, name, principal, granted, labels, worker)
         self._active[session_id] = session
-        worker.ended.add_done_callback(lambda ended: self._begin_end(session, _CRASHED, ended.result()))
-        self._watch_lease(session)
+        worker.ended.add_done_callback(lambda ended: self._crashed(session, ended.result()))
+        self._watch_lifetime(session)
         _log.info("session %s of %s: process %d", session_id, principal, worker.pid)
         self.watchers.tell(sessions_pb2.SessionEvent.CREATED, session)
         return session
@@ -183,7 +187,7 @@ class Sessions:
         async with self._default_locks[principal]:
             session = self._defaults.get(principal)
             if session is None or not session.active:
-                session = await self.create(principal, DEFAULT_NAME, {})
+                session = await self.create(principal, DEFAULT_NAME, {}, self.allowance.grant(0, 0, 0))
                 self._defaults[principal] = session
             return session
 
@@ -205,11 +209,17 @@ class Sessions:
         """Renews the lease of an active session."""
         session.renew()
         self.watchers.tell(sessions_pb2.SessionEvent.CHANGED, session)
+        self._watch_lifetime(session)
 
     async def close(self, session: Session) -> None:
         """Ends a session for its owner; returns when its process is gone."""
         self._begin_end(session, _CLOSED, "closed by its owner")
         await self._ends_of([session])
+
+    def kill(self, session: Session, reason: str) -> None:
+        """Ends a session at once, as if it had crashed."""
+        session.worker.kill()
+        self._begin_end(session, _CRASHED, reason)
 
     async def close_all(self, reason: str) -> None:
         """Ends every session and takes no more; bounded, because each worker's end is."""
@@ -223,6 +233,9 @@ class Sessions:
         ends = [self._ends[session.session_id] for session in sessions if session.session_id in self._ends]
         if ends:
             await asyncio.wait(ends)
+
+    def _crashed(self, session: Session, reason: str) -> None:
+        self._begin_end(session, _CRASHED, session.worker.last_words(reason))
 
     def _begin_end(self, session: Session, state: sessions_pb2.SessionState, reason: str) -> None:
         if self._active.pop(session.session_id, None) is None:
@@ -239,15 +252,23 @@ class Sessions:
         self._calls.pop(session.session_id, None)
         self.watchers.tell(sessions_pb2.SessionEvent.ENDED, session)
 
-    def _watch_lease(self, session: Session) -> None:
+    def _watch_lifetime(self, session: Session) -> None:
+        lifetime = session.lifetime
+        if lifetime.timer is not None:
+            lifetime.timer.cancel()
         if not session.active:
             return
         if self._calls[session.session_id]:
             session.renew()
-        if session.lease_left <= 0:
-            self._begin_end(session, _EXPIRED, f"no heartbeat for {session.lease_seconds:g} s")
-        else:
-            asyncio.get_running_loop().call_later(session.lease_left, self._watch_lease, session)
+        expiry = lifetime.expiry()
+        if expiry.seconds <= 0:
+            self._begin_end(session, _EXPIRED, lifetime.reason(expiry))
+            return
+        told, lifetime.announced = lifetime.announced, expiry.cause if expiry.soon else NOT_ANNOUNCED
+        if lifetime.announced not in {told, NOT_ANNOUNCED}:
+            self.watchers.tell(sessions_pb2.SessionEvent.EXPIRING, session)
+        delay = lifetime.next_look(expiry)
+        lifetime.timer = asyncio.get_running_loop().call_later(delay, self._watch_lifetime, session)
 
     def _forget_old(self) -> None:
         while self._ended:

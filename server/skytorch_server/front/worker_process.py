@@ -12,6 +12,8 @@ import grpc
 from skytorch_server.limits import CHANNEL_OPTIONS
 from skytorch_server.session.entry import run_session
 
+from .resident import anonymous_bytes
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _CALLS_SECONDS = 1.0
+_OP_CHARACTERS = 200
 
 
 class WorkerProcess:
@@ -33,6 +36,8 @@ class WorkerProcess:
         self.nonce = nonce
         self.channel = grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
         self._child = child
+        #: What the process has of memory to itself before it does anything.
+        self.idle_bytes = anonymous_bytes(child.pid)
 
     @property
     def pid(self) -> int:
@@ -69,6 +74,18 @@ class WorkerProcess:
             shutil.rmtree(spec.folder, ignore_errors=True)
             raise
         return cls(spec, nonce, child)
+
+    def last_words(self, reason: str) -> str:
+        """Why the process ended, with the op that ran when it crashed if it could still say so."""
+        try:
+            op = self.spec.last_op.read_text(encoding="utf-8", errors="replace")[:_OP_CHARACTERS]
+        except OSError:
+            op = ""
+        return f"{reason}; the last op was {op}" if op.isprintable() and op else reason
+
+    def kill(self) -> None:
+        """Ends the process at once; :meth:`end` is to follow."""
+        self._child.kill()
 
     async def end(self) -> None:
         """Ends the process, forcibly where need be, and removes its folder. Takes five seconds at most."""

@@ -67,6 +67,15 @@ class Executor(Protocol):
     def fileno(self) -> int:
         """A descriptor that is readable when there is something to collect."""
 
+    def limit(self, memory_bytes: int, pending_records: int, pending_bytes: int) -> None:
+        """Bound what tensors take on each device (0: not), and what the stream may have submitted and not executed."""
+
+    def full(self) -> bool:
+        """Whether the stream has as much submitted as it may, beside the message that is being executed."""
+
+    def note_crashes(self, path: str) -> None:
+        """Write the name of the op that runs to a file when a signal ends the process."""
+
     def pending_bytes(self) -> int:
         """Bytes submitted and not executed."""
 

@@ -6,12 +6,17 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Self
 
+from skytorch_server.limits import capabilities
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from skytorch_wire import service_pb2
 
 SOCKET_NAME = "s"
 LOCAL_SOCKET_NAME = "l"
 NONCE_NAME = "nonce"
+LAST_OP_NAME = "last-op"
 #: Of the front, in the folder above the sessions'.
 FRONT_SOCKET_NAME = "front"
 
@@ -28,6 +33,10 @@ class SessionSpec:
     folder: Path
     """Ours alone (0700); holds the socket and the nonce, and goes when the session ends."""
     chunk_bytes: int
+    memory_bytes: int
+    """What its tensors may take on each device; 0: no limit."""
+    pending_records: int
+    pending_bytes: int
     log_level: int
     functions: bool = True
     """Whether functions that the client sends are run."""
@@ -40,6 +49,15 @@ class SessionSpec:
     def local_socket(self) -> Path:
         """Takes the messages of StreamOperations without gRPC."""
         return self.folder / LOCAL_SOCKET_NAME
+
+    @property
+    def last_op(self) -> Path:
+        """Where the process writes what it ran when it crashed."""
+        return self.folder / LAST_OP_NAME
+
+    def capabilities(self) -> service_pb2.Capabilities:
+        """What the session's clients are told."""
+        return capabilities(self.chunk_bytes, self.pending_records, self.pending_bytes, functions=self.functions)
 
     @property
     def nonce(self) -> Path:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from skytorch_server.limits import MAX_MESSAGE_BYTES, capabilities, version_mismatch
+from skytorch_server.limits import version_mismatch
 from skytorch_wire import service_pb2
 from skytorch_wire.compression import COMPRESSED, Inflater, InflationError
 
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from .spec import SessionSpec
 
 _log = logging.getLogger(__name__)
-
-# Frames wait with the client, not here, while this much is queued.
-_PENDING_BYTES = MAX_MESSAGE_BYTES
 
 _COMPRESSED = bytes([COMPRESSED])
 
@@ -135,8 +132,8 @@ class Stream:
                     self._route.refuse(str(error))
                     return
             self._route.submit(message)
-            # A single message is never over the limit, so while this waits there is one whose end is yet to come.
-            while self._executor.pending_bytes() > _PENDING_BYTES:
+            # What comes next waits with the client; while this waits there is a message whose end is yet to come.
+            while self._executor.full():
                 await self._replies.progress()
 
     async def _write(self, context: Context) -> End | None:
@@ -182,7 +179,7 @@ class Stream:
             boot_id=self._spec.boot_id,
             executed=self._executor.stats()["executed"],
             received=received,
-            capabilities=capabilities(self._spec.chunk_bytes, functions=self._spec.functions),
+            capabilities=self._spec.capabilities(),
             compression=service_pb2.COMPRESSION_ZSTD if compressed else service_pb2.COMPRESSION_NONE,
         )
         return service_pb2.StreamResponse(attached=attached, epoch=self._epoch).SerializeToString()

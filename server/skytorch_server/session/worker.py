@@ -58,6 +58,8 @@ def _run(spec: SessionSpec, front: Connection, functions: Functions) -> None:
 async def _serve(spec: SessionSpec, front: Connection, functions: Functions) -> None:
     try:
         executor = native_executor.create(spec.chunk_bytes)
+        executor.limit(spec.memory_bytes, spec.pending_records, spec.pending_bytes)
+        executor.note_crashes(str(spec.last_op))
     except Exception as error:  # noqa: BLE001 - whatever it is, the client has to read it
         front.send_bytes(Started(error=f"{type(error).__name__}: {error}").to_bytes())
         return

@@ -8,6 +8,7 @@
 
 #include <chrono>
 
+#include "crash.h"
 #include "host_memory.h"
 
 namespace skytorch {
@@ -88,6 +89,25 @@ void Executor::close() {
   queue_.clear();
 }
 
+void Executor::limit(Limits limits) {
+  std::lock_guard lock(mutex_);
+  limits_ = limits;
+}
+
+// Only while something waits behind what is being executed, whose end is then yet to come and wakes whoever waits.
+bool Executor::is_full() const {
+  if (queue_.empty()) return false;
+  uint64_t executed = executed_.load(std::memory_order_relaxed);
+  return pending_bytes_ > limits_.bytes || (received_ > executed && received_ - executed > limits_.records);
+}
+
+bool Executor::full() {
+  std::lock_guard lock(mutex_);
+  return is_full();
+}
+
+void Executor::note_crashes(const char* path) { skytorch::note_crashes(path, interpreter_.running()); }
+
 uint64_t Executor::pending_bytes() {
   std::lock_guard lock(mutex_);
   return pending_bytes_;
@@ -106,6 +126,7 @@ Executor::Stats Executor::stats() const {
 void Executor::run() {
   // Autograd is the client's: here it would only cost.
   c10::InferenceMode inference;
+  take_signals_aside();
   std::unique_lock lock(mutex_);
   while (true) {
     auto something = [&] { return closing_ || !queue_.empty(); };

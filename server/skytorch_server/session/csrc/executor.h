@@ -47,6 +47,15 @@ class Executor final : ReplyPort {
   bool detach();
 
   Functions& functions() { return interpreter_.functions(); }
+  // What may be taken in and not executed, beside one message: more waits with the client.
+  struct Limits {
+    uint64_t records, bytes;
+  };
+  void limit(Limits limits);
+  bool full();
+  // Where to write what ran when the process crashes.
+  void note_crashes(const char* path);
+
   uint64_t pending_bytes();
   uint64_t outbox_bytes();
   void cancel(uint64_t first, uint64_t last) { interpreter_.cancel(first, last); }
@@ -75,6 +84,7 @@ class Executor final : ReplyPort {
   enum class Outlet : uint8_t { kNone, kOutbox, kSocket };
 
   void enqueue(Submission submission);
+  bool is_full() const;  // with the lock held
   void look_at(std::string_view request);
   void receive(int socket, uint64_t connection);
   void begin_sending(int socket, uint64_t connection);
@@ -106,6 +116,7 @@ class Executor final : ReplyPort {
   std::deque<Item> outbox_;
   std::vector<PyObject*> finished_;  // messages to be released by whoever holds the GIL next
   uint64_t pending_bytes_ = 0, outbox_bytes_ = 0;
+  Limits limits_{UINT64_MAX, UINT64_MAX};
   bool closing_ = false;
 
   // What was replied and not acknowledged: a client that comes back is told again. With `mutex_`.

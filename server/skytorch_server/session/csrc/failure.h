@@ -8,6 +8,8 @@
 #include <new>
 #include <string>
 
+#include "memory_limit.h"
+
 namespace skytorch {
 
 struct Failure {
@@ -34,7 +36,7 @@ inline Failure current_failure() {
   } catch (const c10::NotImplementedError& error) {
     return {ErrorKind::kNotImplemented, without_backends(error.what_without_backtrace())};
   } catch (const c10::OutOfMemoryError& error) {
-    return {ErrorKind::kOutOfMemory, error.what_without_backtrace()};
+    return {ErrorKind::kOutOfMemory, error.what_without_backtrace() + limit_advice()};
   } catch (const c10::LinAlgError& error) {
     return {ErrorKind::kLinAlg, error.what_without_backtrace()};
   } catch (const c10::Error& error) {

@@ -1,13 +1,17 @@
 #include "host_memory.h"
 
 #include <c10/core/CPUAllocator.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <unordered_map>
 #include <vector>
+
+#include "memory_limit.h"
 
 namespace skytorch {
 
@@ -18,6 +22,8 @@ constexpr size_t kMostKept = size_t{1} << 30;
 constexpr size_t kShareOfMachine = 16;    // one part in so many of its memory is kept at most
 constexpr size_t kSlack = 8;              // a block serves for a size that is smaller by one part in so many at most
 
+thread_local int unlimited = 0;
+
 class HostAllocator final : public c10::Allocator {
  public:
   explicit HostAllocator(c10::Allocator& base)
@@ -25,7 +31,44 @@ class HostAllocator final : public c10::Allocator {
         most_kept_(std::min(kMostKept, static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGE_SIZE)) / kShareOfMachine)) {}
 
   c10::DataPtr allocate(size_t bytes) override {
-    if (bytes < kLarge) return base_.allocate(bytes);
+    size_t held = held_.fetch_add(bytes, std::memory_order_relaxed);
+    void* block;
+    try {
+      if (__builtin_expect(held + bytes > limit_.load(std::memory_order_relaxed), 0) && !unlimited) refuse_allocation(bytes, held);
+      block = bytes < kLarge ? base_.allocate(bytes).release_context() : take(bytes);
+    } catch (...) {
+      held_.fetch_sub(bytes, std::memory_order_relaxed);
+      throw;
+    }
+    held_.fetch_add(malloc_usable_size(block) - bytes, std::memory_order_relaxed);
+    return {block, block, &give_back, c10::Device(c10::kCPU)};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return &give_back; }
+  void copy_data(void* target, const void* source, size_t bytes) const override { default_copy_data(target, source, bytes); }
+
+  void limit(size_t bytes) {
+    limit_.store(bytes, std::memory_order_relaxed);
+    std::lock_guard lock(mutex_);
+    most_kept_ = std::min(most_kept_, bytes / kShareOfMachine);
+  }
+
+  void release() {
+    std::multimap<size_t, void*> kept;
+    {
+      std::lock_guard lock(mutex_);
+      kept.swap(kept_);
+      kept_bytes_ = 0;
+    }
+    for (auto& [bytes, block] : kept) base_.raw_deleter()(block);
+  }
+
+  static HostAllocator& instance() {
+    static auto* allocator = new HostAllocator(*c10::GetDefaultCPUAllocator());  // tensors may outlive everything
+    return *allocator;
+  }
+
+ private:
+  void* take(size_t bytes) {
     void* block = nullptr;
     {
       std::lock_guard lock(mutex_);
@@ -47,28 +90,15 @@ class HostAllocator final : public c10::Allocator {
       std::lock_guard lock(mutex_);
       used_[block] = bytes;
     }
-    return {block, block, &give_back, c10::Device(c10::kCPU)};
-  }
-  c10::DeleterFnPtr raw_deleter() const override { return &give_back; }
-  void copy_data(void* target, const void* source, size_t bytes) const override { default_copy_data(target, source, bytes); }
-
-  void release() {
-    std::multimap<size_t, void*> kept;
-    {
-      std::lock_guard lock(mutex_);
-      kept.swap(kept_);
-      kept_bytes_ = 0;
-    }
-    for (auto& [bytes, block] : kept) base_.raw_deleter()(block);
+    return block;
   }
 
-  static HostAllocator& instance() {
-    static auto* allocator = new HostAllocator(*c10::GetDefaultCPUAllocator());  // tensors may outlive everything
-    return *allocator;
+  static void give_back(void* block) {
+    size_t bytes = malloc_usable_size(block);
+    instance().held_.fetch_sub(bytes, std::memory_order_relaxed);
+    if (bytes < kLarge) instance().base_.raw_deleter()(block);
+    else instance().take_back(block);
   }
-
- private:
-  static void give_back(void* block) { instance().take_back(block); }
 
   void take_back(void* block) {
     std::vector<void*> given_up;
@@ -92,11 +122,13 @@ class HostAllocator final : public c10::Allocator {
   }
 
   c10::Allocator& base_;
-  const size_t most_kept_;
+  size_t most_kept_;
   std::mutex mutex_;
   std::unordered_map<void*, size_t> used_;
   std::multimap<size_t, void*> kept_;
   size_t kept_bytes_ = 0;
+  // In use, as malloc counts it.
+  std::atomic<size_t> held_{0}, limit_{SIZE_MAX};
 };
 
 }  // namespace
@@ -104,5 +136,10 @@ class HostAllocator final : public c10::Allocator {
 void keep_host_memory() { c10::SetCPUAllocator(&HostAllocator::instance(), 1); }
 
 void release_host_memory() { HostAllocator::instance().release(); }
+
+void limit_host_memory(size_t bytes) { HostAllocator::instance().limit(bytes); }
+
+Unlimited::Unlimited() { ++unlimited; }
+Unlimited::~Unlimited() { --unlimited; }
 
 }  // namespace skytorch

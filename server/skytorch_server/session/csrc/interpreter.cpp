@@ -6,6 +6,7 @@
 #include <ATen/ops/empty_strided.h>
 #include <ATen/ops/from_blob.h>
 
+#include "host_memory.h"
 #include "memory.h"
 #include "settings.h"
 
@@ -81,6 +82,7 @@ void Interpreter::execute(Reader& in, uint64_t sequence, ReplyPort& port) {
     }
     case Record::kGetState: get_state(in, port); break;
     case Record::kSetState: {
+      Unlimited unlimited;
       uint64_t id = in.varint();
       auto generator = generators_.get(id, devices_.at(in.varint()));
       std::string_view state = in.text(wire::kMaxGeneratorStateBytes);
@@ -158,12 +160,12 @@ void Interpreter::execute(Reader& in, Operator& op, bool ask) {
     bool needed = item.access != Access::kOverwrite || !item.whole || item.entry->home.is_meta();
     if (needed && item.entry->poisoned_by) poison_ = item.entry->poisoned_by;
   }
-  if (touched_.failure) {
+  if (poison_) {
+    failed = true;  // and that is told already, whatever else would be wrong here
+  } else if (touched_.failure) {
     failure = failure_of(touched_.failure);
     failed = true;
     poison_ = origin_;
-  } else if (poison_) {
-    failed = true;
   } else if (cancelled()) {
     failure = {wire::ErrorKind::kCancelled, "cancelled by an interrupt"};
     failed = true;
@@ -315,6 +317,7 @@ void Interpreter::read(Reader& in, ReplyPort& port, bool shared) {
 }
 
 void Interpreter::get_state(Reader& in, ReplyPort& port) {
+  Unlimited unlimited;
   uint64_t id = in.varint();
   at::Tensor state = generators_.get(id, devices_.at(in.varint())).get_state();
   data(state.const_data_ptr(), state.nbytes(), port);

@@ -47,6 +47,8 @@ class Interpreter {
   void cancel(uint64_t first, uint64_t last);
   const Counters& counters() const { return counters_; }
   Functions& functions() { return functions_; }
+  // Where the op stands that was called last, or null.
+  const Operator* const* running() const { return &current_; }
 
  private:
   void execute(wire::Reader& in, uint64_t sequence, ReplyPort& port);

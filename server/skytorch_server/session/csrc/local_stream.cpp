@@ -8,8 +8,7 @@ namespace skytorch {
 
 namespace {
 
-constexpr uint64_t kPendingBytes = 64u << 20;  // more waits with the client
-constexpr char kCompressed = 15 << 3 | 2;       // begins a StreamRequest that carries `compressed`, and nothing else
+constexpr char kCompressed = 15 << 3 | 2;  // begins a StreamRequest that carries `compressed`, and nothing else
 
 // What a compressed request stands for. Throws Malformed.
 std::string inflated(PyObject* inflate, const std::string& request) {
@@ -61,7 +60,7 @@ void Executor::receive(int socket, uint64_t connection) {
     {
       std::unique_lock lock(mutex_);
       auto stale = [&] { return closing_ || connection != connection_.load(); };
-      space_.wait(lock, [&] { return stale() || pending_bytes_ < kPendingBytes; });
+      space_.wait(lock, [&] { return stale() || !is_full(); });
       if (closing_) return;
       // Not taken: it comes again by the next connection.
       if (stale() && open) continue;

@@ -4,6 +4,7 @@
 
 #include "executor.h"
 #include "host_memory.h"
+#include "memory_limit.h"
 
 namespace {
 
@@ -96,6 +97,23 @@ PyObject* fileno_(PyObject* self, PyObject*) { return PyLong_FromLong(of(self).d
 PyObject* pending_bytes(PyObject* self, PyObject*) { return PyLong_FromUnsignedLongLong(of(self).pending_bytes()); }
 PyObject* outbox_bytes(PyObject* self, PyObject*) { return PyLong_FromUnsignedLongLong(of(self).outbox_bytes()); }
 
+PyObject* limit(PyObject* self, PyObject* args) {
+  unsigned long long memory_bytes, pending_records, pending_bytes;
+  if (!PyArg_ParseTuple(args, "KKK", &memory_bytes, &pending_records, &pending_bytes)) return nullptr;
+  if (memory_bytes) skytorch::limit_memory(memory_bytes);
+  of(self).limit({pending_records, pending_bytes});
+  Py_RETURN_NONE;
+}
+
+PyObject* full(PyObject* self, PyObject*) { return PyBool_FromLong(of(self).full()); }
+
+PyObject* note_crashes(PyObject* self, PyObject* args) {
+  const char* path;
+  if (!PyArg_ParseTuple(args, "s", &path)) return nullptr;
+  of(self).note_crashes(path);
+  Py_RETURN_NONE;
+}
+
 PyObject* cancel(PyObject* self, PyObject* args) {
   unsigned long long first, last;
   if (!PyArg_ParseTuple(args, "KK", &first, &last)) return nullptr;
@@ -125,6 +143,9 @@ PyMethodDef methods[] = {
     {"serve_functions", serve_functions, METH_VARARGS, "serve_functions(hook, max_bytes): have the hook run functions, whose calls have at most so many bytes, 0: any number."},
     {"collect", collect, METH_NOARGS, "collect() -> [(route, kind, payload)]: what is to be sent; kind 0 message, 1 done, 2 malformed."},
     {"fileno", fileno_, METH_NOARGS, "fileno() -> a descriptor that is readable when there is something to collect."},
+    {"limit", limit, METH_VARARGS, "limit(memory_bytes, pending_records, pending_bytes): bound what tensors take (0: not), and what is queued."},
+    {"full", full, METH_NOARGS, "full() -> whether as much is queued as may be."},
+    {"note_crashes", note_crashes, METH_VARARGS, "note_crashes(path): write the op's name there when a signal ends the process."},
     {"pending_bytes", pending_bytes, METH_NOARGS, "pending_bytes() -> bytes submitted and not executed."},
     {"outbox_bytes", outbox_bytes, METH_NOARGS, "outbox_bytes() -> bytes executed and not collected."},
     {"cancel", cancel, METH_VARARGS, "cancel(first, last): skip the stream's ops in this range of sequence numbers."},

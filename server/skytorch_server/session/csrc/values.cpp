@@ -7,6 +7,9 @@
 #include <ATen/ops/empty_strided.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include "host_memory.h"
+#include "memory_limit.h"
+
 namespace skytorch {
 
 using c10::IValue;
@@ -21,6 +24,7 @@ void Devices::define(uint64_t slot, std::string_view type, int64_t index) {
     if (!at::hasCUDA() || index >= at::globalContext().getAcceleratorHooksInterface(c10::kCUDA).deviceCount())
       throw Malformed("there is no device cuda:" + std::to_string(index) + " here");
     at::globalContext().lazyInitDevice(c10::kCUDA);
+    limit_cuda_memory(static_cast<int>(index));
     device = c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
   } else if (type != "cpu") {
     throw Malformed("device type " + std::string(type) + " is not known here");
@@ -88,6 +92,7 @@ at::Tensor Values::host_tensor(Reader& in) {
   if (static_cast<uint64_t>(layout.numel()) > wire::kMaxHostTensorBytes ||
       data.size() != static_cast<uint64_t>(layout.numel()) * c10::elementSize(type))
     throw Malformed("a tensor given by value has another size than its data");
+  Unlimited unlimited;
   at::Tensor tensor(at::detail::empty_cpu(c10::IntArrayRef(layout.sizes.data(), layout.dims), type));
   if (!data.empty()) std::memcpy(tensor.mutable_data_ptr(), data.data(), data.size());
   if (wrapped && layout.dims == 0) tensor.unsafeGetTensorImpl()->set_wrapped_number(true);
