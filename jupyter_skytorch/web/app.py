@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_server.extension.application import ExtensionApp
 from traitlets import Dict, Float, List, TraitError, Unicode, validate
 
-from jupyter_skytorch.web.handlers import MetricsHandler, SessionsHandler, StatusHandler
+from jupyter_skytorch.web.handlers import KeepAliveHandler, MetricsHandler, SessionsHandler, StatusHandler
 from jupyter_skytorch.web.hub import Hub
 from jupyter_skytorch.web.kernels import Kernels
 from jupyter_skytorch.web.targets import configured
@@ -74,6 +74,7 @@ class SkyTorchApp(ExtensionApp):
             [
                 (r"/skytorch/api/status", StatusHandler),
                 (r"/skytorch/api/sessions", SessionsHandler),
+                (r"/skytorch/api/computes/([0-9a-f]+)/sessions/([A-Za-z0-9_-]+)/keep-alive", KeepAliveHandler),
                 (r"/skytorch/api/metrics", MetricsHandler),
             ]
         )

@@ -45,6 +45,13 @@ class Connection:
         )
         return answer
 
+    async def keep_alive(self, session_id: str) -> sessions_pb2.Expiry:
+        """Renews a session's lease; when it ends from then on."""
+        answer: sessions_pb2.KeepAliveResponse = await self._sessions.KeepAlive(
+            sessions_pb2.KeepAliveRequest(session_id=session_id), metadata=self._metadata, timeout=self._patience
+        )
+        return answer.expiry
+
     async def snapshots(self, interval: float) -> AsyncGenerator[metrics_pb2.MetricsSnapshot]:
         """Metric snapshots, one every `interval` seconds, until the server is gone or late by `patience`."""
         call = self._metrics.StreamMetrics(

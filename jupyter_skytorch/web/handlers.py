@@ -12,6 +12,7 @@ from jupyter_server.base.handlers import APIHandler, JupyterHandler
 from jupyter_server.base.websocket import WebSocketMixin
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
+from jupyter_skytorch.web.keeping import KeepAliveError
 from skytorch_wire import PROTOCOL_VERSION, __version__
 
 if TYPE_CHECKING:
@@ -75,9 +76,29 @@ class SessionsHandler(_SkyTorchHandler, APIHandler):
                 "kernel": {"id", "name", "state", "notebook": path or null}, null if not of this Jupyter server,
                 "host": where its kernel is if not on this machine, or null,
                 "stats": {"operations", "bytes_received", "bytes_sent", "storages", "storage_bytes", "resident_bytes"}
-                         or null}]}]}
+                         or null,
+                "memory_bytes": what its tensors may take on a device, or null,
+                "expiry": {"seconds", "cause": "no heartbeat" | "maximum age", "soon": whether it is announced}, of an
+                          orphan and of what ends soon, else null}]}]}
         """
         await self.finish({"computes": await self.hub.computes()})
+
+
+class KeepAliveHandler(_SkyTorchHandler, APIHandler):
+    """`POST skytorch/api/computes/<id>/sessions/<session_id>/keep-alive`: renews a session's lease."""
+
+    @tornado.web.authenticated
+    @authorized
+    async def post(self, compute_id: str, session_id: str) -> None:
+        """Answers 200 with when the session ends now, as `expiry` of `GET skytorch/api/sessions` but never null.
+
+        404 for a Compute or a session that is not there, 409 where only a kernel holds the credential to ask with, 502
+        for a server that can't be asked. All but 200 say why in `message`.
+        """
+        try:
+            await self.finish(await self.hub.keep_alive(compute_id, session_id))
+        except KeepAliveError as error:
+            raise tornado.web.HTTPError(error.status, str(error)) from None
 
 
 class MetricsHandler(WebSocketMixin, WebSocketHandler, _SkyTorchHandler):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_skytorch.compute import records
 from jupyter_skytorch.web.inventory import describe
+from jupyter_skytorch.web.keeping import KeepAliveError, keep_alive
 from jupyter_skytorch.web.mailbox import Mailbox
 from jupyter_skytorch.web.orphans import Orphans
 from jupyter_skytorch.web.targets import Target
@@ -59,6 +60,14 @@ class Hub:
         if self._task is None:
             await asyncio.gather(*(watch.ask() for watch in self._watches.values()))
         return await self._describe(found)
+
+    async def keep_alive(self, compute_id: str, session_id: str) -> dict[str, Any]:
+        """Renews the lease of a session of a Compute; when it ends from then on. Raises KeepAliveError."""
+        await self._reconcile()
+        target = next((target for target in self._watches if target.id == compute_id), None)
+        if target is None:
+            raise KeepAliveError(404, "There is no such Compute any more")
+        return await keep_alive(target, session_id)
 
     @asynccontextmanager
     async def look(self) -> AsyncIterator[Mailbox]:

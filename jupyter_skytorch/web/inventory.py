@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from jupyter_skytorch.web import expiry
 from jupyter_skytorch.web.targets import Target
 from skytorch_wire import sessions_pb2
 
@@ -84,6 +85,7 @@ def _recorded(record: SessionRecord, watch: Watch | None, kernels: Mapping[str, 
         "kernel": _kernel(record.kernel_id, kernels),
         "host": None,
         "stats": _stats(session),
+        **_bounds(session, orphan=state == "orphan"),
     }
 
 
@@ -93,7 +95,7 @@ def _state(record: SessionRecord, session: sessions_pb2.Session | None, watch: W
         return "ended", session.reason or _ENDED[session.state]
     if not alive:
         if session is not None and watch is not None and watch.health.state == "serving":
-            return "orphan", "its kernel is gone; the server frees it when its lease runs out"
+            return "orphan", "its kernel is gone"
         return "orphan", "its kernel is gone"
     if watch is None or watch.health.state != "serving":
         return "unconfirmed", ""
@@ -128,6 +130,7 @@ def _unrecorded(session: sessions_pb2.Session, kernels: Mapping[str, Kernel]) ->
         "kernel": _kernel(labels.get("kernel_id"), kernels),
         "host": labels.get("host"),
         "stats": _stats(session),
+        **_bounds(session, orphan=False),
     }
 
 
@@ -149,6 +152,14 @@ def _stats(session: sessions_pb2.Session | None) -> dict[str, int] | None:
         "storages": stats.storages,
         "storage_bytes": stats.storage_bytes,
         "resident_bytes": stats.resident_bytes,
+    }
+
+
+def _bounds(session: sessions_pb2.Session | None, *, orphan: bool) -> dict[str, Any]:
+    told = session is not None and session.HasField("expiry") and (orphan or session.expiry.soon)
+    return {
+        "memory_bytes": session.memory_bytes or None if session is not None else None,
+        "expiry": expiry.describe(session.expiry) if session is not None and told else None,
     }
 
 

@@ -1,6 +1,6 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ICompute } from './tokens';
-import { healthOf, originOf, stateOf } from './words';
+import { endingOf, healthOf, originOf, stateOf } from './words';
 
 /** What a screen reader should say of the difference between two states: health and sessions, never numbers. */
 export function announcements(
@@ -19,6 +19,16 @@ export function announcements(
       if (earlier?.state !== session.state && session.state !== 'unconfirmed') {
         said.push(
           trans.__('Session of %1 on %2: %3', originOf(session, trans), compute.name, stateOf(session, trans))
+        );
+      }
+      if (session.expiry?.soon && !earlier?.expiry?.soon) {
+        said.push(
+          trans.__(
+            'Session of %1 on %2: %3',
+            originOf(session, trans),
+            compute.name,
+            endingOf(session.expiry, trans)
+          )
         );
       }
     }

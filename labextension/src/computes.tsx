@@ -47,7 +47,12 @@ function Compute(props: {
             : health.reason}
         </p>
       )}
-      <Sessions sessions={compute.sessions} open={open} trans={trans} />
+      <Sessions
+        sessions={compute.sessions}
+        open={open}
+        keep={session => model.keepAlive(compute.id, session.session_id)}
+        trans={trans}
+      />
       {health.state === 'serving' && (
         <Metrics series={model.series(compute.id)} seconds={model.historySeconds} trans={trans} />
       )}

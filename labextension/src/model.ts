@@ -4,7 +4,7 @@ import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
 import { Poll } from '@lumino/polling';
 import { type ISignal, Signal } from '@lumino/signaling';
 import { SeriesStore } from './series';
-import { handshake, VersionMismatchError } from './request';
+import { handshake, keepAlive, VersionMismatchError } from './request';
 import { type Message, Stream } from './stream';
 import type { ICompute, IConnection, ISeries, ISkyTorchModel } from './tokens';
 
@@ -51,6 +51,10 @@ export class SkyTorchModel implements ISkyTorchModel {
 
   series(computeId: string): ISeries[] {
     return this._store.of(computeId);
+  }
+
+  async keepAlive(computeId: string, sessionId: string): Promise<void> {
+    await keepAlive(computeId, sessionId, this._settings);
   }
 
   look(): IDisposable {

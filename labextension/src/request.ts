@@ -2,6 +2,7 @@ import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import manifest from '../package.json';
+import type { IExpiry } from './tokens';
 
 /** The version of this part, which the browser runs. */
 export const VERSION = manifest.version;
@@ -23,8 +24,12 @@ function url(base: string, path: string): string {
  * @throws ServerConnection.ResponseError when it answers with an error
  * @throws ServerConnection.NetworkError when nothing answers
  */
-async function request<T>(path: string, settings: ServerConnection.ISettings): Promise<T> {
-  const response = await ServerConnection.makeRequest(url(settings.baseUrl, path), {}, settings);
+async function request<T>(
+  path: string,
+  settings: ServerConnection.ISettings,
+  init: RequestInit = {}
+): Promise<T> {
+  const response = await ServerConnection.makeRequest(url(settings.baseUrl, path), init, settings);
   if (!response.ok) {
     throw await ServerConnection.ResponseError.create(response);
   }
@@ -59,6 +64,20 @@ export async function handshake(settings: ServerConnection.ISettings, trans: Tra
       )
     );
   }
+}
+
+/**
+ * Renews the lease of a session.
+ *
+ * @throws ServerConnection.ResponseError with words for a person when its server does not
+ */
+export async function keepAlive(
+  computeId: string,
+  sessionId: string,
+  settings: ServerConnection.ISettings
+): Promise<void> {
+  const path = `computes/${computeId}/sessions/${sessionId}/keep-alive`;
+  await request<IExpiry>(path, settings, { method: 'POST' });
 }
 
 /** Opens the WebSocket of live state and metrics. */

@@ -1,5 +1,6 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
+import { Ending } from './ending';
 import type { ISession } from './tokens';
 import { format } from './units';
 import { basename, originOf, stateOf } from './words';
@@ -9,9 +10,11 @@ export function Sessions(props: {
   sessions: ISession[];
   /** Opens a notebook; without it notebooks are named only. */
   open?: (path: string) => void;
+  /** Renews a session's lease. */
+  keep: (session: ISession) => Promise<void>;
   trans: TranslationBundle;
 }): JSX.Element {
-  const { sessions, open, trans } = props;
+  const { sessions, open, keep, trans } = props;
   if (sessions.length === 0) {
     return <p className="jp-SkyTorch-note">{trans.__('No kernel has a session here.')}</p>;
   }
@@ -24,6 +27,9 @@ export function Sessions(props: {
             <span className="jp-SkyTorch-state">{stateOf(session, trans)}</span>
           </div>
           {session.reason && <p className="jp-SkyTorch-note">{session.reason}</p>}
+          {session.expiry && (
+            <Ending session={session} expiry={session.expiry} keep={keep} trans={trans} />
+          )}
           {session.stats && (
             <p className="jp-SkyTorch-note">
               {trans.__(
@@ -33,6 +39,8 @@ export function Sessions(props: {
                 format(session.stats.bytes_sent, 'B'),
                 format(session.stats.storage_bytes, 'B')
               )}
+              {session.memory_bytes !== null &&
+                ' ' + trans.__('(limit %1)', format(session.memory_bytes, 'B'))}
             </p>
           )}
         </li>

@@ -38,6 +38,18 @@ export interface ISession {
   kernel: IKernel | null;
   host: string | null;
   stats: ISessionStats | null;
+  /** What its tensors may take on a device; null: no limit, or not known. */
+  memory_bytes: number | null;
+  /** When it ends by itself, where a person should know. */
+  expiry: IExpiry | null;
+}
+
+/** When a session ends by itself, as things are. */
+export interface IExpiry {
+  seconds: number;
+  cause: string;
+  /** Its server announces it. */
+  soon: boolean;
 }
 
 /** A torch server with the sessions that kernels have on it. */
@@ -81,6 +93,8 @@ export interface ISkyTorchModel extends IDisposable {
   historySeconds: number;
   /** The series of a Compute, in the order in which its server sends them. */
   series(computeId: string): ISeries[];
+  /** Renews the lease of a session. Rejects with words for a person when it can't be done. */
+  keepAlive(computeId: string, sessionId: string): Promise<void>;
   /** Keeps the model live until the answer is disposed of. */
   look(): IDisposable;
 }

@@ -1,5 +1,8 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import type { ICompute, ISession } from './tokens';
+import type { ICompute, IExpiry, ISession } from './tokens';
+
+/** The cause of an end that no heartbeat puts off. */
+export const MAXIMUM_AGE = 'maximum age';
 
 /** A Compute's health in words. */
 export function healthOf(compute: ICompute, trans: TranslationBundle): string {
@@ -44,6 +47,17 @@ export function stateOf(session: ISession, trans: TranslationBundle): string {
     case 'ended':
       return trans.__('ended');
   }
+}
+
+/** When a session ends by itself, and why: "ends in 4 min: maximum age". */
+export function endingOf(expiry: IExpiry, trans: TranslationBundle): string {
+  const left =
+    expiry.seconds < 60
+      ? trans.__('%1 s', expiry.seconds)
+      : trans.__('%1 min', Math.floor(expiry.seconds / 60));
+  return expiry.cause === MAXIMUM_AGE
+    ? trans.__('ends in %1: maximum age', left)
+    : trans.__('ends in %1: no heartbeat', left);
 }
 
 /** The name of the file at a path. */

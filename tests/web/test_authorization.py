@@ -28,6 +28,8 @@ def config(folder: Path) -> dict[str, Any]:
 async def test_a_user_who_may_not_is_refused_on_every_route(jupyter: Any) -> None:
     for route in ("skytorch/api/status", "skytorch/api/sessions"):
         assert (await jupyter.fetch(route)).code == 403
+    keep_alive = "skytorch/api/computes/0/sessions/0/keep-alive"
+    assert (await jupyter.fetch(keep_alive, method="POST", body="")).code == 403
     with pytest.raises(HTTPClientError) as refused:
         await jupyter.look()
     assert refused.value.code == 403
