@@ -152,6 +152,8 @@ class Session:
     def cancel(self) -> None:
         """Has the server skip what is issued and not executed. A single op that runs is not ended by it."""
         now = self._sink.counters()
+        if now["executed"] == now["issued"]:
+            return
         request = sessions_pb2.CancelRequest(
             session_id=self.id, from_sequence=now["executed"] + 1, through_sequence=now["issued"]
         )

@@ -102,3 +102,12 @@ raise SystemExit(3)
     for _ in range(3):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
         assert (done.returncode, done.stdout.strip()) == (3, "6.0"), done.stderr
+
+
+def test_cancelling_when_nothing_is_left_to_do_does_nothing(
+    compute: jupyter_skytorch.Compute, sky: torch.device
+) -> None:
+    x = torch.ones(3, device=sky)
+    torch.sky.synchronize()
+    compute.session.cancel()
+    assert (x + 1).tolist() == [2.0] * 3

@@ -74,7 +74,11 @@ def flood(*, sessions: int, clients: int, reads: int) -> Waits:
         beside = _read(value, reads)
         executed = _executed(quiet) - before
         for flooder in flooders:
-            flooder.communicate(timeout=60)
+            if flooder.stdin is not None:
+                flooder.stdin.close()
+        ended = [flooder.wait(timeout=60) for flooder in flooders]
+        if any(ended):
+            raise RuntimeError(f"a client that flooded ended with status {max(ended)}")
         return Waits(alone, beside, executed)
 
 
@@ -105,7 +109,6 @@ def _flood(address: str, sessions: int) -> None:
                 small[number] = small[number] + 1
             large[number] = large[number] @ large[number]
     for compute in computes:
-        compute.session.cancel()
         compute.close()
 
 
