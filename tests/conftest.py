@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.embedded import private_runtime
+from tests.certificates import Certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,3 +24,15 @@ def private_jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         # Kernels and sessions share few processors, and torch's threads burn theirs while they wait for each other.
         patch.setenv("OMP_NUM_THREADS", "1")
         yield
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    """An authority, and what it issues for this machine."""
+    return Certificates(tmp_path)
+
+
+@pytest.fixture
+def other_certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Those of another authority."""
+    return Certificates(tmp_path_factory.mktemp("others"))

@@ -20,6 +20,8 @@ __all__ = ["Compute", "Status", "computes", "connect", "current", "use"]
 # No forked child (a DataLoader's worker, a shell command) uses a connection of ours, and gRPC's fork handlers would
 # write a warning into the cell at each one. Read when gRPC is imported, which is later.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+# What gRPC's core would write about a failed TLS handshake, a dozen lines of C++ in the cell, is said in one.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 _HOMES = {
     "Compute": ".compute",

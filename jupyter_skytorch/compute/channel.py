@@ -5,9 +5,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from .credentials import Credential, CredentialError, Metadata, bearer
+from .encryption import Encryption
 from .suggestion import did_you_mean
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ MAX_SOCKET_PATH = 103
 # Control messages are small; this leaves room for the metrics of a machine with many processes.
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
+_MEANT = {"http": "grpc", "https": "grpcs", "tcp": "grpc", "tls": "grpcs"}
+
 _LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 
@@ -34,14 +37,15 @@ class AddressError(ValueError):
 class Address:
     """Where a server listens: a host and a port, or a Unix socket on this machine."""
 
-    scheme: Literal["grpc", "unix"]
+    scheme: Literal["grpc", "grpcs", "unix"]
+    """"grpcs" is gRPC within TLS."""
     host: str = ""
     port: int = 0
     path: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Read "grpc://host:port" or "unix:/path".
+        """Read "grpc://host:port", "grpcs://host:port" or "unix:/path".
 
         Raises AddressError, one line that says which part is wrong.
         """
@@ -50,19 +54,16 @@ class Address:
             # The text is left out: what stands before the @ may be a secret.
             raise AddressError("an address holds no user and no token; give the token with token_file")
         scheme, colon, rest = text.partition(":")
-        if not colon or (rest.isdigit() and not text.startswith(("grpc:", "unix:"))):
+        if not colon or (rest.isdigit() and not text.startswith(("grpc:", "grpcs:", "unix:"))):
             hint = f"; did you mean 'grpc://{text.removeprefix('grpc').lstrip('/')}'?" if colon else ""
-            raise AddressError(f"{text!r} is not an address (grpc://host:port or unix:/path){hint}")
+            raise AddressError(f"{text!r} is not an address (grpc://host:port, grpcs://host:port or unix:/path){hint}")
         if scheme == "unix":
             return cls._unix(text, rest)
-        if scheme == "grpc":
-            return cls._grpc(text, rest)
-        hint = (
-            f"; did you mean 'grpc:{rest}'?"
-            if scheme in {"http", "https", "tcp"}
-            else did_you_mean(scheme, ["grpc", "unix"])
-        )
-        raise AddressError(f"{text!r} has the scheme {scheme!r}, and only grpc:// and unix: are known{hint}")
+        if scheme in {"grpc", "grpcs"}:
+            return cls._grpc(cast("Literal['grpc', 'grpcs']", scheme), text, rest)
+        meant = _MEANT.get(scheme)
+        hint = f"; did you mean '{meant}:{rest}'?" if meant else did_you_mean(scheme, ["grpc", "grpcs", "unix"])
+        raise AddressError(f"{text!r} has the scheme {scheme!r}, and only grpc://, grpcs:// and unix: are known{hint}")
 
     @classmethod
     def _unix(cls, text: str, rest: str) -> Address:
@@ -74,16 +75,16 @@ class Address:
         return cls("unix", path=path)
 
     @classmethod
-    def _grpc(cls, text: str, rest: str) -> Address:
+    def _grpc(cls, scheme: Literal["grpc", "grpcs"], text: str, rest: str) -> Address:
         if not rest.startswith("//"):
-            raise AddressError(f"{text!r} is not an address; did you mean 'grpc://{rest.lstrip('/')}'?")
+            raise AddressError(f"{text!r} is not an address; did you mean '{scheme}://{rest.lstrip('/')}'?")
         place = rest[2:].removesuffix("/")
         if "/" in place or "?" in place:
-            raise AddressError(f"{text!r} has something after the port; an address is grpc://host:port")
+            raise AddressError(f"{text!r} has something after the port; an address is {scheme}://host:port")
         host, port = cls._split(text, place)
         if not _is_host(host):
             raise AddressError(f"{text!r} has no valid host name: {host!r}")
-        return cls("grpc", host=host, port=port)
+        return cls(scheme, host=host, port=port)
 
     @staticmethod
     def _split(text: str, place: str) -> tuple[str, int]:
@@ -122,30 +123,41 @@ class Address:
             return False
 
     def __str__(self) -> str:
-        return self.target if self.scheme == "unix" else f"grpc://{self._place}"
+        return self.target if self.scheme == "unix" else f"{self.scheme}://{self._place}"
 
 
 def open_channel(
-    address: Address, credential: Credential, *, insecure: bool = False, token: str | None = None
+    address: Address,
+    credential: Credential,
+    *,
+    encryption: Encryption = Encryption(),  # noqa: B008 - frozen
+    insecure: bool = False,
+    token: str | None = None,
 ) -> tuple[grpc.aio.Channel, Metadata]:
     """Open a channel to a server. Call it on the loop that will use the channel.
 
     `token` stands in for a credential that cannot be read here (kind "kernel-only"). Returns the channel and the
     metadata that every call on it carries. Raises AddressError for a plain connection off this machine without
-    `insecure`, CredentialError for a token that cannot be read.
+    `insecure`, CredentialError for a token or a certificate that cannot be read.
     """
-    check_secure(address, insecure=insecure)
+    check_secure(address, encryption, insecure=insecure)
     import grpc.aio
 
     metadata = bearer(token if token is not None else credential.token())
-    return grpc.aio.insecure_channel(address.target, options=_options(address)), metadata
+    options = _options(address)
+    if address.scheme == "grpcs":
+        return grpc.aio.secure_channel(address.target, encryption.channel_credentials(), options=options), metadata
+    return grpc.aio.insecure_channel(address.target, options=options), metadata
 
 
-def check_secure(address: Address, *, insecure: bool) -> None:
+def check_secure(address: Address, encryption: Encryption, *, insecure: bool) -> None:
     """Refuse a connection that would carry tensors and tokens over a network in the clear. Raises AddressError."""
-    if not address.loopback and not insecure:
+    if encryption and address.scheme != "grpcs":
+        meant = f"; did you mean 'grpcs:{str(address).partition(':')[2]}'?" if address.scheme == "grpc" else ""
+        raise AddressError(f"{address} is not encrypted, so it takes neither an authority nor a certificate{meant}")
+    if address.scheme == "grpc" and not address.loopback and not insecure:
         raise AddressError(
-            f"{address} is another machine and the connection is not encrypted; "
+            f"{address} is another machine and the connection is not encrypted; use grpcs:// if the server has TLS, or "
             "say insecure=True (%sky connect --insecure) if you trust the network"
         )
 

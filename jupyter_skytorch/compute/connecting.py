@@ -18,6 +18,7 @@ from . import records, registry
 from .channel import AddressError
 from .compute import Compute
 from .credentials import CredentialError
+from .encryption import Encryption
 from .endpoint import ways
 from .handshake import UnreachableError, abandon, create_session
 from .kernel import session_record
@@ -50,6 +51,9 @@ def connect(
     name: str | None = None,
     token_file: str | os.PathLike[str] | None = None,
     token: str | None = None,
+    ca: str | os.PathLike[str] | None = None,
+    cert: str | os.PathLike[str] | None = None,
+    key: str | os.PathLike[str] | None = None,
     insecure: bool = False,
     provider: str | None = None,
     idle_timeout: float | None = None,
@@ -61,10 +65,12 @@ def connect(
     """Connect to a server and make it the current Compute.
 
     `target` is None or "local" for the embedded server, which is started when it does not run; an address,
-    "grpc://host:port" or "unix:/path"; or the name of a Compute of this process. What is connected under that name
-    already is returned; what was lost is connected to anew.
+    "grpcs://host:port" (within TLS), "grpc://host:port" or "unix:/path"; or the name of a Compute of this process. What
+    is connected under that name already is returned; what was lost is connected to anew.
 
     `name` is what the Compute is called. `token_file` holds the server's token (else SKYTORCH_TOKEN is used).
+    `ca` is the file of the authority that the server's certificate comes from, where that is none that this machine
+    trusts anyway; `cert` and `key` are the client's own, for servers that ask for it.
     `insecure` allows a connection to another machine that is not encrypted. `provider`, "local" or "address", is told
     by the target and need not be given. `timeout` in seconds bounds the whole; a wrong address is told within 5 s.
     `reconnect_timeout` in seconds is how long a connection that broke is tried again before the session is given up.
@@ -93,7 +99,10 @@ def connect(
             place = None
         else:
             check_target(target)
-            place = address_provider.locate(target, token=token, token_file=token_file, insecure=insecure)
+            encryption = Encryption.of(ca, cert, key)
+            place = address_provider.locate(
+                target, token=token, token_file=token_file, encryption=encryption, insecure=insecure
+            )
         name = check_name(name) if name else (place.name if place else local_provider.NAME)
         existing = registry.computes().get(name)
         if existing is not None and existing.state == "connected":
@@ -135,10 +144,9 @@ def _connect(
     created = handshake.created
     try:
         session = Session.open(
-            ways=ways(created.endpoints, handshake.place.address),
+            ways=ways(created.endpoints, handshake.place.address, handshake.place.encryption),
             created=created,
             metadata=handshake.metadata,
-            credentials=None,
             control=control,
             front=handshake.channel,
             reconnect_timeout=reconnect_timeout,

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from skytorch_wire import sessions_pb2
 
+    from .encryption import Encryption
+
 __all__ = ["ways"]
 
 _SHORTEST_NONCE = 16
@@ -25,18 +27,20 @@ _TUNNEL = re.compile(r"[A-Za-z0-9-]{1,64}")
 _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 
 
-def ways(endpoints: Iterable[sessions_pb2.Endpoint], front: Address) -> list[Way]:
+def ways(endpoints: Iterable[sessions_pb2.Endpoint], front: Address, encryption: Encryption | None = None) -> list[Way]:
     """Return the ways that may lead to a session, the best one first.
 
     A server is believed to be on this machine when the file that it names holds the bytes that it says: an address
-    that looks local may be the end of a tunnel.
+    that looks local may be the end of a tunnel. `encryption` is that of the front's address where it has TLS.
     """
     far = not front.loopback
-    through = [Way(front.target, far=far)]
+    if front.scheme != "grpcs":
+        encryption = None
+    through = [Way(front.target, far=far, encryption=encryption)]
     for endpoint in endpoints:
         if not endpoint.address:
             if _can_tunnel(endpoint.tunnel, front):
-                through.insert(0, Way(endpoint.tunnel, door=(front.host, front.port), far=far))
+                through.insert(0, Way(endpoint.tunnel, door=(front.host, front.port), far=far, encryption=encryption))
             break
         try:
             address = Address.parse(endpoint.address)
@@ -48,7 +52,7 @@ def ways(endpoints: Iterable[sessions_pb2.Endpoint], front: Address) -> list[Way
 
 
 def _can_tunnel(name: str, front: Address) -> bool:
-    if front.scheme != "grpc" or not _TUNNEL.fullmatch(name):
+    if front.scheme == "unix" or not _TUNNEL.fullmatch(name):
         return False
     # The user's own proxy would have to be asked first: gRPC knows how.
     return front.loopback or not any(os.environ.get(variable) for variable in _PROXIES)

@@ -51,7 +51,9 @@ async def create_session(place: Place, name: str, terms: Terms, seconds: float) 
 
     Raises UnreachableError or another ConnectError, AddressError, CredentialError.
     """
-    channel, metadata = open_channel(place.address, place.credential, insecure=place.insecure, token=place.token)
+    channel, metadata = open_channel(
+        place.address, place.credential, encryption=place.encryption, insecure=place.insecure, token=place.token
+    )
     stub = sessions_pb2_grpc.SessionsStub(channel)
     try:
         await _greet(channel, place, seconds)

@@ -38,4 +38,5 @@ def session_record(compute: Compute) -> SessionRecord:
         created=datetime.now(UTC).isoformat(),
         insecure=compute.place.insecure,
         credential=compute.place.credential,
+        encryption=compute.place.encryption,
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from .encryption import Encryption
 
 if TYPE_CHECKING:
     from .channel import Address
@@ -22,6 +24,7 @@ class Place:
     address: Address
     credential: Credential
     token: str | None = None
+    encryption: Encryption = field(default_factory=Encryption)
     insecure: bool = False
 
     def __repr__(self) -> str:

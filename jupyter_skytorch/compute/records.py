@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from .credentials import Credential, Kind
+from .encryption import Encryption
 from .runtime import folder, read_json, write_json
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class SessionRecord:
     """ISO 8601, UTC."""
     insecure: bool
     credential: Credential
+    encryption: Encryption = field(default_factory=Encryption)
 
     def kernel_alive(self) -> bool:
         """Whether the process that wrote the record still runs; a record without it is stale."""
@@ -80,6 +82,7 @@ def _parse(content: dict[str, object] | None, stem: str) -> SessionRecord | None
         return None
     values: dict[str, Any] = {name: content.get(name) for name in SessionRecord.__dataclass_fields__}
     reference = values.pop("credential")
+    files = values.pop("encryption")
     texts = [values[name] for name in ("session_id", "name", "address", "provider", "boot_id", "created")]
     if not all(isinstance(text, str) for text in texts) or not isinstance(values["kernel_id"], str | None):
         return None
@@ -90,7 +93,18 @@ def _parse(content: dict[str, object] | None, stem: str) -> SessionRecord | None
     path = reference.get("path")
     if not isinstance(path, str | None):
         return None
-    return SessionRecord(**values, credential=Credential(cast("Kind", reference["kind"]), path))
+    encryption = _encryption(files)
+    if encryption is None:
+        return None
+    return SessionRecord(**values, credential=Credential(cast("Kind", reference["kind"]), path), encryption=encryption)
+
+
+def _encryption(files: object) -> Encryption | None:
+    if not isinstance(files, dict) or not set(files) <= set(Encryption.__dataclass_fields__):
+        return None
+    if not all(isinstance(path, str | None) for path in files.values()):
+        return None
+    return Encryption(**files)
 
 
 def _is_pid(value: object) -> bool:

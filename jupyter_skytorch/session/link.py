@@ -24,8 +24,6 @@ from .stream import NoWayError, Stream
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import grpc
-
     from jupyter_skytorch.device import Sink
     from skytorch_wire import sessions_pb2
 
@@ -48,7 +46,6 @@ class Link:
         created: sessions_pb2.CreateSessionResponse,
         sink: Sink,
         metadata: Sequence[tuple[str, str]],
-        credentials: grpc.ChannelCredentials | None,
         reconnect_timeout: float,
         waiting: Callable[[str], AbstractContextManager[object]],
         lost: Callable[[str], None],
@@ -61,7 +58,6 @@ class Link:
         self._created = created
         self._sink = sink
         self._metadata = tuple(metadata)
-        self._credentials = credentials
         self._reconnect_timeout = reconnect_timeout
         self._waiting = waiting
         self._lost = lost
@@ -96,9 +92,7 @@ class Link:
             ),
         )
         if not way.plain:
-            return Stream(
-                way, attach, self._sink, metadata=self._metadata, credentials=self._credentials, ended=self._ended
-            )
+            return Stream(way, attach, self._sink, metadata=self._metadata, ended=self._ended)
         stream = LocalStream(way, attach, self._sink, ended=self._ended)
         if way.local:
             self._sink.may_share()

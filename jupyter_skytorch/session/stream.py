@@ -111,7 +111,6 @@ class Stream:
         sink: Sink,
         *,
         metadata: Sequence[tuple[str, str]],
-        credentials: grpc.ChannelCredentials | None,
         ended: Callable[[End], None],
     ) -> None:
         """Connects and attaches.
@@ -122,8 +121,8 @@ class Stream:
         self._sink = sink
         self._ended = ended
         self._channel = (
-            grpc.secure_channel(way.target, credentials, options=way.options)
-            if credentials
+            grpc.secure_channel(way.target, way.encryption.channel_credentials(), options=way.options)
+            if way.encryption is not None
             else grpc.insecure_channel(way.target, options=way.options)
         )
         self._requests = _Requests(attach, sink)

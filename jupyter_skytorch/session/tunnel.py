@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from typing import TYPE_CHECKING
 
+from .encrypted import passed_on
 from .stream import NoWayError
 
 if TYPE_CHECKING:
-    from .way import Way
+    from .way import Encrypts, Way
 
 __all__ = ["open_socket"]
 
@@ -23,7 +25,7 @@ _PROBES = {"TCP_KEEPIDLE": 20, "TCP_KEEPALIVE": 20, "TCP_KEEPINTVL": 5, "TCP_KEE
 def open_socket(way: Way) -> socket.socket:
     """A connected socket. Raises NoWayError."""
     if way.door is not None:
-        return _through(way.door, way.target)
+        return _through(way.door, way.target, way.encryption)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.settimeout(_CONNECT_SECONDS)
@@ -34,7 +36,7 @@ def open_socket(way: Way) -> socket.socket:
     return connection
 
 
-def _through(door: tuple[str, int], name: str) -> socket.socket:
+def _through(door: tuple[str, int], name: str, encryption: Encrypts | None) -> socket.socket:
     try:
         connection = socket.create_connection(door, _CONNECT_SECONDS)
     except OSError as error:
@@ -45,12 +47,15 @@ def _through(door: tuple[str, int], name: str) -> socket.socket:
         for option, value in _PROBES.items():
             if hasattr(socket, option):
                 connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+        if encryption is not None:
+            connection = encryption.context().wrap_socket(connection, server_hostname=door[0])
         connection.sendall(f"CONNECT {name}:1 HTTP/1.1\r\nHost: {name}:1\r\n\r\n".encode())
         _expect_ok(connection)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         connection.close()
-        raise NoWayError(f"the server lets no tunnel through: {error.strerror or error}") from None
-    return connection
+        why = (error.strerror if isinstance(error, OSError) else None) or error
+        raise NoWayError(f"the server lets no tunnel through: {why}") from None
+    return passed_on(connection) if isinstance(connection, ssl.SSLSocket) else connection
 
 
 def _expect_ok(connection: socket.socket) -> None:

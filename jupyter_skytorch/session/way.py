@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-__all__ = ["Way"]
+if TYPE_CHECKING:
+    import ssl
+
+    import grpc
+
+__all__ = ["Encrypts", "Way"]
 
 #: What a grpc.Channel takes.
 Options = list[tuple[str, int]]
@@ -24,6 +30,16 @@ _FAR: Options = [
 _NEAR: Options = [("grpc.enable_http_proxy", 0)]
 
 
+class Encrypts(Protocol):
+    """What a way's TLS is made of. Both raise ValueError where its files can't be used."""
+
+    def context(self) -> ssl.SSLContext:
+        """For sockets."""
+
+    def channel_credentials(self) -> grpc.ChannelCredentials:
+        """For channels."""
+
+
 @dataclass(frozen=True)
 class Way:
     """Where a stream connects to. `far`: to another machine, as far as can be told."""
@@ -35,6 +51,8 @@ class Way:
     local: bool = False
     """Whether `target` is a path."""
     far: bool = False
+    encryption: Encrypts | None = None
+    """None: what goes there is not encrypted."""
 
     @property
     def plain(self) -> bool:

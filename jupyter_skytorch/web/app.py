@@ -32,8 +32,9 @@ class SkyTorchApp(ExtensionApp):
     servers = List(
         Dict(),
         help="""Servers to watch although no kernel of this Jupyter server uses them. Each is a dictionary with
-        `address` ("grpc://host:port" or "unix:/path"), and if needed `name`, `token_file` (the path of a file that
-        holds the bearer token; it is read at each connection) and `insecure` (True to do without TLS off loopback).""",
+        `address` ("grpcs://host:port", "grpc://host:port" or "unix:/path"), and if needed `name`, `token_file` (the
+        path of a file that holds the bearer token; it is read at each connection), `ca` (of the authority of the
+        server's certificate), `cert` and `key` (our own), and `insecure` (True to do without TLS off loopback).""",
     ).tag(config=True)
     allowed_providers = List(
         Unicode(),

@@ -74,6 +74,8 @@ async def connect(target: Target, *, patience: float) -> AsyncIterator[Connectio
 
     Raises OSError or ValueError when the credential cannot be read.
     """
-    channel, metadata = open_channel(Address.parse(target.address), target.credential, insecure=target.insecure)
+    channel, metadata = open_channel(
+        Address.parse(target.address), target.credential, encryption=target.encryption, insecure=target.insecure
+    )
     async with channel:
         yield Connection(channel, metadata, patience)

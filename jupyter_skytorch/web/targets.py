@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jupyter_skytorch.compute.channel import Address
 from jupyter_skytorch.compute.credentials import Credential
+from jupyter_skytorch.compute.encryption import Encryption
 
 if TYPE_CHECKING:
     from jupyter_skytorch.compute.records import SessionRecord
 
-_ENTRY_KEYS = {"address", "name", "token_file", "insecure"}
+_ENTRY_KEYS = {"address", "name", "token_file", "ca", "cert", "key", "insecure"}
 
 
 @dataclass(frozen=True)
@@ -23,17 +24,18 @@ class Target:
     address: str
     credential: Credential
     insecure: bool
+    encryption: Encryption = field(default_factory=Encryption)
 
     @property
     def id(self) -> str:
         """Names the target in answers to browsers; says nothing about it."""
-        text = repr((self.address, self.credential.kind, self.credential.path, self.insecure))
+        text = repr((self.address, self.credential.kind, self.credential.path, self.insecure, self.encryption))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @classmethod
     def of(cls, record: SessionRecord) -> Target:
         """The server that a session's record names."""
-        return cls(address=record.address, credential=record.credential, insecure=record.insecure)
+        return cls(record.address, record.credential, record.insecure, record.encryption)
 
 
 def configured(entry: dict[str, Any]) -> tuple[Target, str]:
@@ -48,4 +50,5 @@ def configured(entry: dict[str, Any]) -> tuple[Target, str]:
     address = str(Address.parse(str(entry["address"])))
     path = entry.get("token_file")
     credential = Credential("token-file", str(Path(path).expanduser().absolute())) if path else Credential()
-    return Target(address, credential, bool(entry.get("insecure", False))), entry.get("name") or address
+    encryption = Encryption.of(entry.get("ca"), entry.get("cert"), entry.get("key"))
+    return Target(address, credential, bool(entry.get("insecure", False)), encryption), entry.get("name") or address

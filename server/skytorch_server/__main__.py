@@ -21,6 +21,7 @@ from .arguments import positive_int, seconds, whole_number
 from .limits import CHUNK_BYTES, CHUNK_BYTES_RANGE
 from .logs import set_up_logging
 from .metrics.registry import SOURCES
+from .trust_flags import add_trust_flags, check_trust
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _LAST_PORT = 65535
@@ -29,7 +30,9 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a server until it is told to stop. Returns the process's exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    check_trust(parser, options)
     set_up_logging(options.log_level)
     # Until the server runs and ends in its own order, the ordinary exit cleans up what there is.
     for number in _STOP_SIGNALS:
@@ -38,12 +41,12 @@ def main(arguments: list[str] | None = None) -> int:
     from .front.forkserver import warm_up
 
     warm_up()
-    from .front.auth import TokenFileError
     from .front.listening import ListenError
+    from .front.secret_file import SecretFileError
 
     try:
         asyncio.run(_serve(options))
-    except (ListenError, TokenFileError, OSError) as error:
+    except (ListenError, SecretFileError, OSError) as error:
         sys.stderr.write(f"skytorch-server: {error}\n")
         return 1
     return 0
@@ -51,9 +54,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 async def _serve(options: argparse.Namespace) -> None:
     from .front.server import Server, serve
+    from .front.tls import Tls
 
     server = Server(
         token_file=options.token_file,
+        tls=Tls(options.tls_cert, options.tls_key, options.tls_client_ca) if options.tls_cert else None,
         insecure=options.insecure,
         max_sessions=options.max_sessions,
         metrics_sources=options.metrics_sources,
@@ -126,16 +131,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAMES",
         help=f"comma separated, of {', '.join(SOURCES)} (SKYTORCH_METRICS_SOURCES, default all)",
     )
-    parser.add_argument(
-        "--token-file",
-        type=Path,
-        metavar="FILE",
-        help="clients must send a token of this file: lines principal:token, or one bare token; read again when it "
-        "changes",
-    )
-    parser.add_argument(
-        "--insecure", action="store_true", help="let other machines in although nothing protects the connection"
-    )
+    add_trust_flags(parser)
     parser.add_argument(
         "--max-sessions", type=positive_int, default=64, metavar="N", help="sessions at a time (default 64)"
     )

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -29,6 +29,9 @@ from skytorch_wire import (
     sessions_pb2_grpc,
 )
 from skytorch_wire.replies import read_replies
+
+if TYPE_CHECKING:
+    import ssl
 
 SECONDS = 60.0
 TUNNEL_OK = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -154,10 +157,18 @@ class Stream:
 class LocalStream:
     """The same by the session's local socket, or by a tunnel to it through a server's port."""
 
-    def __init__(self, endpoint: sessions_pb2.Endpoint, first: service_pb2.StreamRequest, door: str) -> None:
+    def __init__(
+        self,
+        endpoint: sessions_pb2.Endpoint,
+        first: service_pb2.StreamRequest,
+        door: str,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         if door:
             host, _, port = door.rpartition(":")
             self.socket = socket.create_connection((host, int(port)), SECONDS)
+            if context is not None:
+                self.socket = context.wrap_socket(self.socket, server_hostname=host)
             self.socket.sendall(f"CONNECT {endpoint.tunnel}:1 HTTP/1.1\r\n\r\n".encode())
             assert self._exactly(len(TUNNEL_OK)) == TUNNEL_OK
         else:
@@ -221,8 +232,11 @@ class LocalError(grpc.RpcError):
 class Client:
     """One principal's channel to a server, and stubs on it."""
 
-    def __init__(self, target: str, token: str = "") -> None:
-        self.channel = grpc.insecure_channel(target, [("grpc.max_receive_message_length", -1)])
+    def __init__(self, target: str, token: str = "", credentials: grpc.ChannelCredentials | None = None) -> None:
+        options = [("grpc.max_receive_message_length", -1)]
+        self.channel = (
+            grpc.secure_channel(target, credentials, options) if credentials else grpc.insecure_channel(target, options)
+        )
         self.metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self.health = health_pb2_grpc.HealthStub(self.channel)
         self.sessions = sessions_pb2_grpc.SessionsStub(self.channel)
@@ -232,6 +246,8 @@ class Client:
         self.local = False
         #: Where the local streams go through.
         self.door = ""
+        #: What they are encrypted with on the way.
+        self.context: ssl.SSLContext | None = None
 
     def call(self, method: Callable[..., Any], request: Any) -> Any:
         return method(request, metadata=self.metadata, timeout=SECONDS)
@@ -271,7 +287,7 @@ class Client:
     def local_stream(
         self, created: sessions_pb2.CreateSessionResponse, first: service_pb2.StreamRequest
     ) -> LocalStream:
-        stream = LocalStream(created.endpoints[-1 if self.door else 0], first, self.door)
+        stream = LocalStream(created.endpoints[-1 if self.door else 0], first, self.door, self.context)
         self.local_streams.append(stream)
         return stream
 
@@ -306,6 +322,7 @@ def server(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) 
     """One server for all tests that leave it as it was. Its principals are alice and bob."""
     tokens = tmp_path_factory.mktemp("tokens") / "tokens"
     tokens.write_text("# principals of the tests\nalice:token-of-alice\nbob:token-of-bob\n")
+    tokens.chmod(0o600)
     server = start_server("--token-file", str(tokens), "--host", "127.0.0.1")
     yield server
     assert server.stop() == 0, "".join(server.log)
@@ -315,8 +332,8 @@ def server(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) 
 def connect() -> Iterator[Connect]:
     with ExitStack() as stack:
 
-        def open_client(target: str, token: str = "") -> Client:
-            client = Client(target, token)
+        def open_client(target: str, token: str = "", credentials: grpc.ChannelCredentials | None = None) -> Client:
+            client = Client(target, token, credentials)
             stack.callback(client.close)
             return client
 

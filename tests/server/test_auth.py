@@ -66,12 +66,14 @@ def test_the_token_file_is_read_again_when_it_changes(
 ) -> None:
     tokens = tmp_path / "tokens"
     tokens.write_text("first\n")
+    tokens.chmod(0o600)
     server = start_server("--token-file", str(tokens))
     first = connect(server.target, "first")
     assert first.create().session.principal == "default"
 
     replacement = tmp_path / "new"
     replacement.write_text("carol:second\n")
+    replacement.chmod(0o600)
     replacement.replace(tokens)
     with refused(UNAUTHENTICATED):
         first.list()
@@ -80,7 +82,7 @@ def test_the_token_file_is_read_again_when_it_changes(
 
     tokens.write_text("carol:second\ncarol without a colon\n")
     assert carol.list() == []
-    server.wait_for_log("line 2: expected principal:token; the tokens read before stay in force")
+    server.wait_for_log("line 2: expected principal:token; what was read before stays in force")
     assert server.stop() == 0
 
 
@@ -100,6 +102,7 @@ def test_a_token_file_that_means_nothing_stops_the_start(
     tokens = tmp_path / "tokens"
     if content is not None:
         tokens.write_text(content)
+        tokens.chmod(0o600)
     server = start_server("--token-file", str(tokens))
     server.wait_for_log(f"^skytorch-server: .*{complaint}")
     assert server.process.wait(20) == 1

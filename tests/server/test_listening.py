@@ -15,6 +15,8 @@ from grpc_health.v1 import health_pb2
 if TYPE_CHECKING:
     from conftest import Client, Connect, ServerProcess, StartServer
 
+    from tests.certificates import Certificates
+
 
 def other_address() -> str | None:
     """An address of this machine that isn't loopback's."""
@@ -60,16 +62,46 @@ def test_without_a_token_it_listens_on_loopback_whatever_the_host(
     assert server.stop() == 0
 
 
-@pytest.mark.parametrize("permission", ["--insecure", "--token-file"])
-def test_other_machines_come_in_where_that_was_said(start_server: StartServer, permission: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("permission", ["--insecure", "--token-file", "--tls-client-ca"])
+def test_other_machines_come_in_where_that_is_safe_or_was_said(
+    start_server: StartServer, permission: str, tmp_path: Path, certificates: Certificates
+) -> None:
     address = other_address()
     if address is None:
         pytest.skip("this machine has no address but loopback")
-    (tmp_path / "tokens").write_text("secret\n")
-    arguments = [permission] if permission == "--insecure" else [permission, str(tmp_path / "tokens")]
-    server = start_server("--host", "0.0.0.0", *arguments)  # noqa: S104
+    tokens = tmp_path / "tokens"
+    tokens.write_text("secret\n")
+    tokens.chmod(0o600)
+    tls = ("--tls-cert", str(certificates.issue("server.pem")))
+    arguments = {
+        "--insecure": (),
+        "--token-file": (str(tokens), *tls),
+        "--tls-client-ca": (str(certificates.ca), *tls),
+    }[permission]
+    server = start_server("--host", "0.0.0.0", permission, *arguments)  # noqa: S104
     assert accepts(address, port_of(server))
-    server.wait_for_log("WARNING .*0.0.0.0 without (a token file|TLS)")
+    if permission == "--insecure":
+        for lack in ("could use this server", "would travel readable"):
+            assert any("listening on 0.0.0.0 although" in line and lack in line for line in server.log)
+    else:
+        assert not any("although" in line for line in server.log)
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("lacking", ["--tls-cert", "--token-file"])
+def test_either_alone_is_not_enough(
+    start_server: StartServer, lacking: str, tmp_path: Path, certificates: Certificates
+) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("secret\n")
+    tokens.chmod(0o600)
+    given = (
+        ("--token-file", str(tokens)) if lacking == "--tls-cert" else ("--tls-cert", str(certificates.issue("s.pem")))
+    )
+    server = start_server("--host", "0.0.0.0", *given)  # noqa: S104
+    server.wait_for_log(rf"WARNING .*on loopback only, not on 0.0.0.0: [^(]*\({lacking}\)\. Give it")
+    address = other_address()
+    assert address is None or not accepts(address, port_of(server))
     assert server.stop() == 0
 
 

@@ -26,10 +26,16 @@ def arguments(parser: Parser) -> None:
         nargs="?",
         metavar="NAME|URL",
         completer=targets,
-        explain="grpc://host:port, unix:/path, 'local' for the embedded server, or the name of a Compute",
+        explain="grpcs://host:port (within TLS), grpc://host:port, unix:/path, 'local' for the embedded server, or the "
+        "name of a Compute",
     )
     parser.argument("--name", metavar="NAME", explain="what to call the Compute; otherwise its address tells")
     parser.argument("--token-file", metavar="FILE", explain="the file that holds the server's token")
+    parser.argument(
+        "--ca", metavar="FILE", explain="the authority of the server's certificate, where this machine doesn't know it"
+    )
+    parser.argument("--cert", metavar="FILE", explain="your own certificate, for servers that ask for one")
+    parser.argument("--key", metavar="FILE", explain="its private key, where the certificate's file doesn't hold it")
     parser.argument(
         "--insecure", action="store_true", explain="allow a connection to another machine that is not encrypted"
     )
@@ -45,4 +51,13 @@ def run(options: argparse.Namespace, magics: SkyMagics) -> Compute:
     target = options.target or magics.target
     token_file = options.token_file or (magics.token_file if target == magics.target else None)
     terms = {name: getattr(options, name) or default for name, default in magics.terms.items()}
-    return connect(target, name=options.name, token_file=token_file or None, insecure=options.insecure, **terms)
+    return connect(
+        target,
+        name=options.name,
+        token_file=token_file or None,
+        ca=options.ca,
+        cert=options.cert,
+        key=options.key,
+        insecure=options.insecure,
+        **terms,
+    )

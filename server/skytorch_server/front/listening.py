@@ -35,25 +35,27 @@ class Listening:
     sockets: list[socket.socket]
 
 
-def listen_on_port(host: str, port: int, *, token: bool, insecure: bool) -> Listening:
-    """Listens on TCP `port` (0: any free one) of `host`; on loopback only when anybody could come in otherwise.
+def listen_on_port(host: str, port: int, *, known: bool, encrypted: bool, insecure: bool) -> Listening:
+    """Listens on TCP `port` (0: any free one) of `host`; on loopback only where other machines aren't safe to let in.
+
+    They are where clients are `known`, by a token or a certificate, and connections `encrypted`; or if `insecure`.
 
     Raises:
         ListenError: the port is taken, or the host isn't this machine's.
     """
     host = _bracketed(host)
     if not is_loopback(host):
-        if not (token or insecure):
+        lacks = [] if known else ["anybody who reaches the port could use this server (--token-file)"]
+        lacks += [] if encrypted else ["tokens and tensors would travel readable (--tls-cert)"]
+        if lacks and not insecure:
             _log.warning(
-                "listening on loopback only, not on %s: anybody who reaches the port could use this server. "
-                "Give it a --token-file, or allow it with --insecure",
+                "listening on loopback only, not on %s: %s. Give it what is named, or allow it with --insecure",
                 host,
+                ", and ".join(lacks),
             )
             return _listen_on_loopback(port)
-        if token and not insecure:
-            _log.warning("listening on %s without TLS: tokens and tensors travel readable", host)
-        if not token:
-            _log.warning("listening on %s without a token file: whoever reaches the port can use this server", host)
+        for lack in lacks:
+            _log.warning("listening on %s although %s", host, lack)
     sockets = _listen(host, port)
     chosen = _port(sockets)
     return Listening([f"{host}:{chosen}"], chosen, sockets)

@@ -39,6 +39,8 @@ from .sessions import Sessions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .tls import Tls
+
 _log = logging.getLogger(__name__)
 
 _METRICS = "skytorch.server.Metrics"
@@ -56,6 +58,7 @@ class Server:
         self,
         *,
         token_file: Path | None = None,
+        tls: Tls | None = None,
         insecure: bool = False,
         max_sessions: int = 64,
         metrics_sources: Sequence[str] = tuple(SOURCES),
@@ -69,6 +72,7 @@ class Server:
 
         Args:
             token_file: lines ``principal:token``, or one bare token. None: everybody is "local".
+            tls: what connections to the port are encrypted with; a Unix socket needs none. None: they are plain.
             insecure: allows clients from other machines although nothing protects the connection.
             max_sessions: sessions at a time, of all principals together.
             metrics_sources: names of :data:`skytorch_server.metrics.registry.SOURCES`.
@@ -79,10 +83,11 @@ class Server:
             functions: whether sessions run functions that their clients send.
 
         Raises:
-            TokenFileError: `token_file` can't be read or understood.
+            SecretFileError: `token_file` can't be read or understood.
         """
         self._principals = Principals(token_file)
         self._token = token_file is not None
+        self._tls = tls
         self._insecure = insecure
         self._max_sessions = max_sessions
         self._metrics_sources = metrics_sources
@@ -139,7 +144,7 @@ class Server:
         sessions_pb2_grpc.add_SessionsServicer_to_server(service, grpc_server)
         metrics_pb2_grpc.add_MetricsServicer_to_server(MetricsService(sampler, self.boot_id), grpc_server)
         grpc_server.add_generic_rpc_handlers([relay_handler(sessions)])
-        door = Door(folder / FRONT_SOCKET_NAME, sessions.tunnel)
+        door = Door(folder / FRONT_SOCKET_NAME, sessions.tunnel, self._tls)
         grpc_server.add_insecure_port(f"unix:{folder / FRONT_SOCKET_NAME}")
         healthy = await _add_health_and_reflection(grpc_server)
         try:
@@ -165,7 +170,8 @@ class Server:
     def _listen(self, grpc_server: grpc.aio.Server, host: str, port: int) -> Listening:
         if self._unix_socket is not None:
             return listen_on_socket(grpc_server, self._unix_socket)
-        return listen_on_port(host, port, token=self._token, insecure=self._insecure)
+        known = self._token or (self._tls is not None and self._tls.asks_clients)
+        return listen_on_port(host, port, known=known, encrypted=self._tls is not None, insecure=self._insecure)
 
     async def _until_stopped(self, sessions: Sessions) -> None:
         stopped = asyncio.create_task(self._stop.wait())
@@ -184,7 +190,7 @@ async def serve(server: Server, *, host: str = "[::]", port: int = 50051, chunk_
 
     Args:
         server: used once.
-        host: the address to listen on; without a token file and without `insecure`, loopback in any case.
+        host: the address to listen on; loopback in any case where neither `insecure` nor both token file and TLS are.
         port: 0 for any free one, see :meth:`Server.listening`.
         chunk_size: the preferred payload of one frame of bulk data, in bytes.
 

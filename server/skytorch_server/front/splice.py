@@ -7,8 +7,11 @@ import errno
 import fcntl
 import os
 import socket
+import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from .sockets import WOULD_BLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +22,8 @@ _buffer = memoryview(bytearray(512 * 1024))
 # A way that has received so much at once gets a pipe, through which the kernel passes pages on instead of copying them:
 # a third of the processor time. It costs two descriptors, so ways of small messages have none.
 _LARGE = 64 * 1024
+# What came through TLS is collected up to this, because each call costs.
+_TOGETHER = 256 * 1024
 _PIPE_BYTES = 1024 * 1024
 _FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 # Kernels that aren't Linux's may know no splice() between sockets.
@@ -28,7 +33,7 @@ _CANNOT = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 class Splice:
     """A pair of connected sockets, which it owns. `closed` is told when both are closed."""
 
-    def __init__(self, one: socket.socket, other: socket.socket, closed: Callable[[Splice], None]) -> None:
+    def __init__(self, one: socket.socket, other: socket.socket, closed: Callable[[Splice], object]) -> None:
         self._sockets = one, other
         self._closed = closed
         self._ways = _Way(self, one, other), _Way(self, other, one)
@@ -64,7 +69,8 @@ class _Way:
         self._held = memoryview(b"")
         self._pipe: tuple[int, int] | None = None
         self._piped = 0
-        self._may_pipe = True
+        # Bytes that are to be encrypted or decrypted have to come here.
+        self._may_pipe = not (isinstance(source, ssl.SSLSocket) or isinstance(target, ssl.SSLSocket))
         self._sending = False
 
     def start(self, received: bytes) -> None:
@@ -72,6 +78,7 @@ class _Way:
         if received:
             self._held = memoryview(received)
             self._send()
+        self._look_again()
 
     def stop(self) -> None:
         if not self.ended:
@@ -83,18 +90,20 @@ class _Way:
     def _receive(self) -> None:
         try:
             size = self._receive_by_pipe() if self._pipe else self._receive_by_copy()
-        except BlockingIOError:
+        except WOULD_BLOCK:
             return
         except OSError:
             self._splice.close()
             return
         if size:
             self._send()
+            self._look_again()
             return
         # No more will come this way; the other one may go on.
         self.stop()
         try:
-            self._target.shutdown(socket.SHUT_WR)
+            # Of the connection: that of an SSLSocket would also forget how to decrypt what still comes the other way.
+            socket.socket.shutdown(self._target, socket.SHUT_WR)
         except OSError:
             self._splice.close()
             return
@@ -102,6 +111,15 @@ class _Way:
 
     def _receive_by_copy(self) -> int:
         size = self._source.recv_into(_buffer)
+        # TLS gives 16 KiB at a time.
+        while isinstance(self._source, ssl.SSLSocket) and 0 < size < _TOGETHER:
+            try:
+                more = self._source.recv_into(_buffer[size:])
+            except WOULD_BLOCK:
+                break
+            if not more:
+                break  # it is told again
+            size += more
         self._held = _buffer[:size]
         if size >= _LARGE and self._may_pipe:
             self._may_pipe = False
@@ -128,7 +146,7 @@ class _Way:
                 self._held = self._held[self._target.send(self._held) :]
             while self._piped:
                 self._send_by_pipe()
-        except BlockingIOError:
+        except WOULD_BLOCK:
             self._held = memoryview(bytes(self._held))  # the buffer is for others now
             if not self._sending:
                 self._sending = True
@@ -141,6 +159,16 @@ class _Way:
                 self._sending = False
                 self._loop.remove_writer(self._target)
                 self._loop.add_reader(self._source, self._receive)
+                self._look_again()
+
+    def _look_again(self) -> None:
+        """What is decrypted already is not announced by the socket."""
+        if isinstance(self._source, ssl.SSLSocket) and not (self.ended or self._sending) and self._source.pending():
+            self._loop.call_soon(self._receive_more)
+
+    def _receive_more(self) -> None:
+        if not (self.ended or self._sending):
+            self._receive()
 
     def _send_by_pipe(self) -> None:
         assert self._pipe is not None  # noqa: S101
