@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from jupyter_skytorch import device
-from skytorch_wire import sessions_pb2, sessions_pb2_grpc
+from skytorch_wire import service_pb2, sessions_pb2, sessions_pb2_grpc
 from skytorch_wire.features import FUNCTIONS, PYTHON_VERSION
 
 from .function_call import FunctionCall

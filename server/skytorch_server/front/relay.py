@@ -106,6 +106,9 @@ class _Relay:
             await _raise_status(call, session)
         except grpc.aio.AioRpcError:
             await _raise_status(call, session)
+        except grpc.aio.BaseError:
+            # The client is gone: nobody is there to be told.
+            return
         finally:
             upward.cancel()
             call.cancel()
