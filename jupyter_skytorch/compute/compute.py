@@ -66,7 +66,14 @@ class Compute:
         self._pid = os.getpid()
         self._closing = threading.Lock()
         self._left = False
-        self._lease = Lease(self._sessions, self._metadata, self.place, handshake.created.session, self._lose)
+        self._lease = Lease(
+            self._sessions,
+            self._metadata,
+            self.place,
+            handshake.created.session,
+            self._lose,
+            reconnect_timeout=session.reconnect_timeout,
+        )
         self._lease.start(control)
 
     @property

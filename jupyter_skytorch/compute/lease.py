@@ -30,10 +30,8 @@ _CALL_SECONDS = 2.0
 _LONGEST_PAUSE = 60.0
 """Between two heartbeats: by them others tell a kernel that lives from one that doesn't."""
 _RETRY_SECONDS = 0.25
-_REFUSED_SECONDS = 3.0
+_REFUSED_SECONDS = 5.0
 """How long a machine on the network may refuse connections, as it does while a server restarts behind its address."""
-_UNREACHABLE_SECONDS = 120.0
-"""How long a network may be away."""
 
 
 class _GoneError(Exception):
@@ -50,8 +48,13 @@ class Lease:
         place: Place,
         session: sessions_pb2.Session,
         lost: Callable[[str], None],
+        *,
+        reconnect_timeout: float,
     ) -> None:
-        """`lost` is called once, on the control thread, with the reason."""
+        """`lost` is called once, on the control thread, with the reason.
+
+        `reconnect_timeout` in seconds is how long the network may be away.
+        """
         self.expiry = Expiry.of(session.expiry)
         """When the session ends, as the server said last."""
         self._stub = stub
@@ -60,6 +63,7 @@ class Lease:
         self._session_id = session.session_id
         self._seconds = session.lease_seconds
         self._lost = lost
+        self._reconnect_timeout = reconnect_timeout
         self._running: Future[None] | None = None
 
     def start(self, control: Control) -> None:
@@ -124,6 +128,6 @@ class Lease:
             found = await probe(self._place.address, _CALL_SECONDS)
             if found is Found.NOTHING and (self._place.address.loopback or gone > _REFUSED_SECONDS):
                 raise _GoneError(f"the server at {self._place.address} is gone")
-            if gone > _UNREACHABLE_SECONDS:
+            if gone > self._reconnect_timeout:
                 raise _GoneError(f"the server at {self._place.address} has not answered for {gone:.0f} s")
             await asyncio.sleep(_RETRY_SECONDS)

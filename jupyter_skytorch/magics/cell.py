@@ -71,7 +71,7 @@ def _first(magics: SkyMagics, target: str) -> Compute:
     if not computes():
         tell(f"nothing is connected yet: connecting to {target}")
     token_file = (magics.token_file or None) if target == magics.target else None
-    return connect(target, token_file=token_file, **magics.terms)
+    return connect(target, token_file=token_file, reconnect_timeout=magics.reconnect_timeout, **magics.terms)
 
 
 class _Run:

@@ -61,6 +61,7 @@ class Session:
         self.devices: list[sessions_pb2.Device] = list(created.devices)
         self.state: Literal["live", "lost", "closed"] = "live"
         self.reason = ""
+        self.reconnect_timeout = 0.0
         self._server: service_pb2.Capabilities = created.capabilities
         self._calling = threading.Lock()
         self._control = control
@@ -90,6 +91,7 @@ class Session:
         `front` is where calls about the session go; the rest as for :class:`.Link`. Raises ConnectError.
         """
         session = cls(created, control, front, metadata)
+        session.reconnect_timeout = reconnect_timeout
         session._link = Link(
             ways=ways,
             created=created,

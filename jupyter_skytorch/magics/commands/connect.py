@@ -59,5 +59,6 @@ def run(options: argparse.Namespace, magics: SkyMagics) -> Compute:
         cert=options.cert,
         key=options.key,
         insecure=options.insecure,
+        reconnect_timeout=magics.reconnect_timeout,
         **terms,
     )
