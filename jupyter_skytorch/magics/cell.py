@@ -172,7 +172,8 @@ class _Run:
         """After an interrupt: let what was issued finish, else cancel it; after a second one, abandon the session."""
         try:
             if not self._session.drain(_DRAIN_SECONDS):
-                self._session.cancel()
+                if not self._session.cancel():
+                    tell(f"{self._compute.name} can't be reached: what was issued is executed when it can")
                 self._session.drain(_DRAIN_SECONDS)
         except KeyboardInterrupt:
             self._outcome = "abandoned"

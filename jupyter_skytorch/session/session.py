@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import grpc
 import torch
 
 from jupyter_skytorch import device
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from typing import Any
-
-    import grpc
 
     from .control import Control
     from .way import Way
@@ -149,11 +148,14 @@ class Session:
         """Waits at most `timeout` seconds for all that was issued; whether it is executed. Raises no remote error."""
         return self._sink.drain(timeout)
 
-    def cancel(self) -> None:
-        """Has the server skip what is issued and not executed. A single op that runs is not ended by it."""
+    def cancel(self) -> bool:
+        """Has the server skip what is issued and not executed; whether the server could be told.
+
+        A single op that runs is not ended by it.
+        """
         now = self._sink.counters()
         if now["executed"] == now["issued"]:
-            return
+            return True
         request = sessions_pb2.CancelRequest(
             session_id=self.id, from_sequence=now["executed"] + 1, through_sequence=now["issued"]
         )
@@ -162,7 +164,11 @@ class Session:
         async def call() -> None:
             await stub.Cancel(request, metadata=self._metadata)
 
-        self._control.run(call(), _CANCEL_SECONDS)
+        try:
+            self._control.run(call(), _CANCEL_SECONDS)
+        except (grpc.aio.AioRpcError, TimeoutError):
+            return False
+        return True
 
     def counters(self) -> Counters:
         """What the session has done so far."""

@@ -129,10 +129,10 @@ def test_large_data_travels_in_chunks_both_ways(stream: Stream) -> None:
 def test_a_client_that_has_sent_everything_still_gets_its_answers(stream: Stream) -> None:
     view = View(1, "uint8", [1 << 20])
     stream.send(Writer().define_device(0, "cpu", 0).ensure(view, 0).take(), 2)
-    for _ in range(50):
+    for _ in range(30):
         stream.send(Writer().read(view).take(), 1)
     stream.finish()
-    assert [reply.sequence for reply in stream.replies()] == list(range(3, 53))
+    assert [reply.sequence for reply in stream.replies()] == list(range(3, 33))
 
 
 def test_a_newer_stream_takes_over(client: Client, created, stream: Stream, refused) -> None:

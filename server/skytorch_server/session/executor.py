@@ -40,9 +40,6 @@ class Executor(Protocol):
         the sequence number of the first record of the last frame that arrived whole; 0 if none did.
         """
 
-    def client_finished(self) -> None:
-        """The stream's client sends nothing more, so that it acknowledges nothing, and may still take answers."""
-
     def detach(self) -> bool:
         """The stream has no connection any more: replies are kept for the next one, within bounds.
 

@@ -111,7 +111,6 @@ class Stream:
             if reading.done() and not taken_over.done():
                 # The client has sent all that it wanted to send, and may still wait for answers.
                 self._route.finish()
-                self._executor.client_finished()
                 await asyncio.wait(ends[1:], return_when=asyncio.FIRST_COMPLETED)
             if taken_over.done():
                 return TAKEN_OVER

@@ -41,8 +41,6 @@ class Executor final : ReplyPort {
   // stream's route: done when the socket has ended and all that came by it is executed. The socket stays open till it is
   // detached. `inflate` makes a request of a compressed one, in Python.
   void attach(int socket, PyObject* inflate);
-  // The client sends nothing more, and may still take answers.
-  void client_finished();
   // The stream has no connection any more. Answers with whether all that went to its socket are whole messages.
   bool detach();
 
@@ -122,11 +120,10 @@ class Executor final : ReplyPort {
   // What was replied and not acknowledged: a client that comes back is told again. With `mutex_`.
   std::deque<std::pair<uint64_t, Bytes>> kept_;
   uint64_t kept_bytes_ = 0;
-  bool finished_sending_ = false;  // the client, which can acknowledge nothing any more
   uint64_t received_ = 0;  // the first record of the last frame that arrived whole
 
   std::timed_mutex sending_;  // a message goes out; the outermost
-  std::atomic<Outlet> outlet_{Outlet::kNone};
+  Outlet outlet_ = Outlet::kNone;
   int socket_ = -1;
   int attached_ = -1;  // the same, from `attach` to `detach`: of whoever calls these
   std::atomic<uint64_t> connection_{1};

@@ -65,7 +65,6 @@ void Executor::receive(int socket, uint64_t connection) {
       // Not taken: it comes again by the next connection.
       if (stale() && open) continue;
     }
-    if (!open) client_finished();
     enqueue(std::move(submission));
   }
 }

@@ -72,11 +72,6 @@ PyObject* resume(PyObject* self, PyObject* args) {
   return guarded([&] { return PyLong_FromUnsignedLongLong(of(self).resume(replies_received, by_socket != 0)); });
 }
 
-PyObject* client_finished(PyObject* self, PyObject*) {
-  of(self).client_finished();
-  Py_RETURN_NONE;
-}
-
 PyObject* detach(PyObject* self, PyObject*) {
   return guarded([&] { return PyBool_FromLong(of(self).detach()); });
 }
@@ -138,7 +133,6 @@ PyMethodDef methods[] = {
     {"submit", submit, METH_VARARGS, "submit(message, route): queue a StreamRequest (route 0) or records (a route above 0)."},
     {"attach", attach, METH_VARARGS, "attach(socket, inflate): take the stream's messages from a Unix socket, as one submission."},
     {"resume", resume, METH_VARARGS, "resume(replies_received, by_socket) -> the first record of the last frame that arrived: what the client lacks is sent again."},
-    {"client_finished", client_finished, METH_NOARGS, "client_finished(): the client sends nothing more, and may still take answers."},
     {"detach", detach, METH_NOARGS, "detach() -> whether the stream's connection, which is used no more, had whole messages only."},
     {"serve_functions", serve_functions, METH_VARARGS, "serve_functions(hook, max_bytes): have the hook run functions, whose calls have at most so many bytes, 0: any number."},
     {"collect", collect, METH_NOARGS, "collect() -> [(route, kind, payload)]: what is to be sent; kind 0 message, 1 done, 2 malformed."},

@@ -64,16 +64,7 @@ void Executor::bulk(const Writer& head, const void* data, size_t size) {
   put(route_, Outgoing::kMessage, std::make_shared<const std::string>(message.take()));
 }
 
-bool Executor::room() const {
-  if (outbox_bytes_ >= kOutboxLimit) return false;
-  return route_ != 0 || kept_bytes_ < kKeptLimit || (finished_sending_ && outlet_.load() != Outlet::kNone);
-}
-
-void Executor::client_finished() {
-  std::lock_guard lock(mutex_);
-  finished_sending_ = true;
-  room_.notify_one();
-}
+bool Executor::room() const { return outbox_bytes_ < kOutboxLimit && (route_ != 0 || kept_bytes_ < kKeptLimit); }
 
 // A message of the stream; `number` is 0 if it has no replies.
 void Executor::reply(std::string message, uint64_t number) {
@@ -84,14 +75,13 @@ void Executor::reply(std::string message, uint64_t number) {
     std::lock_guard lock(mutex_);
     kept_.emplace_back(number, bytes);
     kept_bytes_ += bytes->size();
-    if (finished_sending_ && kept_bytes_ > kKeptLimit) forget_replies(kept_.front().first);
   }
-  switch (outlet_.load()) {
+  switch (outlet_) {
     case Outlet::kNone: break;
     case Outlet::kOutbox: put(0, Outgoing::kMessage, bytes); break;
     case Outlet::kSocket:
       bytes_sent_.fetch_add(bytes->size(), std::memory_order_relaxed);
-      if (!wire::send_message(socket_, {*bytes})) outlet_ = Outlet::kNone;
+      wire::send_message(socket_, {*bytes});  // a client that is gone is noticed by the receiver
   }
   waited_ += now() - began;
 }
@@ -110,7 +100,6 @@ uint64_t Executor::resume(uint64_t replies_received, bool by_socket) {
   std::lock_guard sending(sending_);
   std::lock_guard lock(mutex_);
   forget_replies(replies_received);
-  finished_sending_ = false;
   auto stale = std::remove_if(outbox_.begin(), outbox_.end(), [](const Item& item) { return item.route == 0 && item.kind == Outgoing::kMessage; });
   outbox_.erase(stale, outbox_.end());
   outbox_bytes_ = 0;
