@@ -116,3 +116,27 @@ def test_a_notebook_is_opened_from_its_session(lab: Any, page: Page, torch_serve
     page.keyboard.press("Enter")
 
     expect(tab).to_have_attribute("aria-selected", "true")
+
+
+def test_the_session_of_a_killed_kernel_says_when_it_ends_and_is_kept_by_the_keyboard(
+    lab: Any, page: Page, torch_server: Any
+) -> None:
+    notebook = lab.notebook(
+        "killed.ipynb",
+        "%load_ext jupyter_skytorch",
+        f"%sky connect {torch_server.address} --idle-timeout 90",
+        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+    )
+    lab.open(page, notebook)
+    open_panel(page)
+    run_all_cells(page)
+    # Jupyter says so, and waits for the person to have read it.
+    page.locator(".jp-Dialog").get_by_role("button").last.click()
+    session = page.locator(PANEL).get_by_role("listitem").filter(has_text="kernel gone").last
+    expect(session).to_contain_text(re.compile(r"ends in \d\d s: no heartbeat|ends in 1 min: no heartbeat"))
+    keep = session.get_by_role("button", name=re.compile("^Keep the session of"))
+
+    keep.focus()
+    page.keyboard.press("Enter")
+
+    expect(session.get_by_role("status")).to_have_text("Kept.")

@@ -74,11 +74,13 @@ def test_a_process_that_takes_more_in_another_way_is_killed_and_no_other(client:
     # Storages without a byte: only what the process remembers of each takes memory.
     stream.send(Writer().define_device(0, "cpu", 0).take(), 1)
     per_frame = 50_000
-    for frame in range(24):
+    for frame in range(100):
         writer = Writer()
         for number in range(per_frame):
             writer.ensure(View(1 + frame * per_frame + number, "uint8", [0]), 0)
         stream.send(writer.take(), per_frame)
+        if client.get(created.session.session_id).state != sessions_pb2.SESSION_STATE_ACTIVE:
+            break
     ended = next(event for event in watch if event.kind == sessions_pb2.SessionEvent.ENDED)
     watch.cancel()
     assert ended.session.session_id == created.session.session_id

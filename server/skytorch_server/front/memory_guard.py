@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from skytorch_server.limits import MAX_MESSAGE_BYTES
 from skytorch_wire.sizes import size_text
 
 from .resident import anonymous_bytes
@@ -16,16 +17,17 @@ if TYPE_CHECKING:
 
 _SAMPLE_SECONDS = 0.25
 
-# Beside the tensors' limit a process may take this much, and this part of the limit: what is queued and on its way
-# back, what torch's kernels allocate by themselves, what malloc keeps, and the context of a CUDA device.
-OVERHEAD_BYTES = 256 * 1024 * 1024
-_OVERHEAD_PART = 8
+# Beside the tensors' limit, what is queued and one message, a process may take this much, and this part of the limit:
+# what is on its way back, what torch's kernels allocate by themselves, what malloc keeps, the context of a CUDA device.
+_OVERHEAD_BYTES = 192 * 1024 * 1024
 _CUDA_OVERHEAD_BYTES = 4 * 1024 * 1024 * 1024
+_OVERHEAD_PART = 8
 
 
-def overhead(limit: int, *, cuda: bool) -> int:
+def overhead(limit: int, pending_bytes: int, *, cuda: bool) -> int:
     """What the process of a session with this limit may take beyond it, in bytes."""
-    return (_CUDA_OVERHEAD_BYTES if cuda else OVERHEAD_BYTES) + limit // _OVERHEAD_PART
+    fixed = _CUDA_OVERHEAD_BYTES if cuda else _OVERHEAD_BYTES
+    return fixed + pending_bytes + MAX_MESSAGE_BYTES + limit // _OVERHEAD_PART
 
 
 async def guard_memory(sessions: Sessions, devices: Devices) -> None:
@@ -42,6 +44,6 @@ def _excess(session: Session, *, cuda: bool) -> str:
     if not limit:
         return ""
     used = anonymous_bytes(session.worker.pid) - session.worker.idle_bytes
-    if used <= limit + overhead(limit, cuda=cuda):
+    if used <= limit + overhead(limit, session.worker.spec.pending_bytes, cuda=cuda):
         return ""
     return f"killed: memory limit of {size_text(limit)} exceeded (used {size_text(used)}); --session-memory raises it"
