@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from .compute import Compute, Status, computes, connect, current, use
+    from .device import load_into
     from .device.errors import ConnectError, SessionClosed, SessionLost, SkyError
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "computes",
     "connect",
     "current",
+    "load_into",
     "use",
 ]
 
@@ -49,7 +51,8 @@ _ERRORS = ("ConnectError", "SessionClosed", "SessionLost", "SkyError")
 def __getattr__(name: str) -> object:
     if name.startswith("_") or name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(".device.errors" if name in _ERRORS else ".compute", __name__), name)
+    home = ".device.errors" if name in _ERRORS else ".device" if name == "load_into" else ".compute"
+    return getattr(import_module(home, __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .backend import Sink, core, marks, new_sink
 from .errors import ConnectError, SessionClosed, SessionLost, SkyError
+from .loading import load_into
 from .settings import follow as follow_settings
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "SkyError",
     "core",
     "follow_settings",
+    "load_into",
     "marks",
     "new_sink",
 ]

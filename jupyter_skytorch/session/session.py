@@ -149,12 +149,12 @@ class Session:
         return self._sink.drain(timeout)
 
     def cancel(self) -> bool:
-        """Has the server skip what is issued and not executed; whether the server could be told.
+        """Has the server skip what is issued and not executed, and interrupt a function that runs.
 
-        A single op that runs is not ended by it.
+        Answers with whether the server could be told. A single op that runs is not ended by it.
         """
         now = self._sink.counters()
-        if now["executed"] == now["issued"]:
+        if self.state != "live" or now["executed"] == now["issued"]:
             return True
         request = sessions_pb2.CancelRequest(
             session_id=self.id, from_sequence=now["executed"] + 1, through_sequence=now["issued"]
