@@ -158,12 +158,12 @@ def test_output_comes_before_the_end(compute: Compute, monkeypatch: pytest.Monke
     """The function waits for a file that is made when its output has come."""
     path = tmp_path / "seen"
 
-    def wait(path: str) -> bool:
+    def wait(path: Path) -> bool:
         print("waiting")
         deadline = time.monotonic() + 20
-        while not os.path.exists(path) and time.monotonic() < deadline:
+        while not path.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
-        return os.path.exists(path)
+        return path.exists()
 
     class Watch:
         def write(self, text: str) -> None:
@@ -174,10 +174,10 @@ def test_output_comes_before_the_end(compute: Compute, monkeypatch: pytest.Monke
             pass
 
     monkeypatch.setattr(sys, "stdout", Watch())
-    assert compute.run(wait, str(path))
+    assert compute.run(wait, path)
 
 
-class Odd(ValueError):
+class OddError(ValueError):
     """An exception that can't be made again of its arguments."""
 
     def __init__(self, one: int, two: int) -> None:
@@ -204,11 +204,11 @@ def test_what_is_raised_there_is_raised_here(compute: Compute, sky: torch.device
 
 def test_an_exception_that_cant_be_made_here_says_what_it_was(compute: Compute) -> None:
     def fail() -> None:
-        raise Odd(1, 2)
+        raise OddError(1, 2)
 
-    with pytest.raises(RemoteError, match=r"^Odd: 1 and 2$") as caught:
+    with pytest.raises(RemoteError, match=r"^OddError: 1 and 2$") as caught:
         compute.run(fail)
-    assert "raise Odd" in str(caught.value.__cause__)
+    assert "raise OddError" in str(caught.value.__cause__)
     with pytest.raises(TypeError, match="cannot pickle"):
         compute.run(lambda: (i for i in range(3)))
     with pytest.raises(TypeError, match="cannot pickle"):
@@ -228,8 +228,8 @@ def test_an_error_from_before_is_raised_where_a_function_waits_for_it(compute: C
 
 def test_a_function_that_makes_a_tensor_smaller_costs_that_tensor(compute: Compute, sky: torch.device) -> None:
     tensor, other = torch.ones(100, device=sky), torch.ones(3, device=sky)
+    compute.run(lambda tensor, _other: tensor.untyped_storage().resize_(4), tensor, other)
     with pytest.raises(RuntimeError, match="made a tensor's storage smaller"):
-        compute.run(lambda tensor, _other: tensor.untyped_storage().resize_(4), tensor, other)
         torch.sky.synchronize()
     with pytest.raises(RuntimeError, match="made a tensor's storage smaller"):
         tensor.tolist()
