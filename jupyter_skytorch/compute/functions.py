@@ -38,6 +38,10 @@ def run(compute: Compute, function: Callable[..., R], args: Sequence[Any], kwarg
                 _show(call, _FOREVER)
         except KeyboardInterrupt as interrupt:
             raise interrupt from _stop(compute, call, called, interrupt)
+        except Exception:
+            # Its output can't be shown: nobody would know of it any more.
+            compute.session.cancel()
+            raise
         result: R = call.result()
         return result
 

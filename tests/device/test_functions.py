@@ -159,7 +159,7 @@ def test_output_comes_before_the_end(compute: Compute, monkeypatch: pytest.Monke
     path = tmp_path / "seen"
 
     def wait(path: Path) -> bool:
-        print("waiting")
+        sys.stdout.write("waiting")
         deadline = time.monotonic() + 20
         while not path.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -167,8 +167,8 @@ def test_output_comes_before_the_end(compute: Compute, monkeypatch: pytest.Monke
 
     class Watch:
         def write(self, text: str) -> None:
-            assert text == "waiting\n"
-            path.touch()
+            if text == "waiting":
+                path.touch()
 
         def flush(self) -> None:
             pass

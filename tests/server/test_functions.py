@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -71,7 +72,7 @@ def answer(stream: Stream | LocalStream) -> tuple[Any, list[list[memoryview]], s
 
 def test_a_parcel_is_adopted_slot_by_slot(stream: Stream | LocalStream, alice: Client, until: Any) -> None:
     def talk() -> list[torch.Tensor]:
-        print("made")
+        sys.stdout.write("made\n")
         return make()
 
     stream.send(run(talk, parts=3), 4)
@@ -114,7 +115,9 @@ BAD = {
     "a home that is too large": (adopt(PARCEL, 0, View(7, "float32", [5])), 1, "past the end"),
     "a home before the start": (
         Writer().byte(Record.ADOPT).varint(PARCEL).varint(0).varint(7).byte(DTYPE_NUMBERS["float32"]).take()
-        + b"\x41\x04" + b"\xff" * 9 + b"\x01",
+        + b"\x41\x04"
+        + b"\xff" * 9
+        + b"\x01",
         1,
         "is 18446744073709551615, more than",
     ),

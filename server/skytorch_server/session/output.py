@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import sys
 import threading
+import time
 from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["redirected"]
 
@@ -35,13 +36,15 @@ def redirected(write: Callable[[int, bytes], None]) -> Iterator[None]:
 
 
 class _Outlet:
-    """Gathers what threads write, and sends it from a thread of its own."""
+    """Sends what comes after a pause at once, and gathers what comes soon after, for a thread of its own to send."""
 
     def __init__(self, write: Callable[[int, bytes], None]) -> None:
         self._write = write
         self._pieces: deque[tuple[int, bytes]] = deque()
         self._size = 0
         self._closed = False
+        self._sending = False
+        self._sent_at = 0.0
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="output", daemon=True)
         self._thread.start()
@@ -53,9 +56,25 @@ class _Outlet:
                 self._changed.wait()
             if self._closed:
                 return  # a thread that the function left behind: there is no cell any more
-            self._pieces.append((stream, data))
-            self._size += len(data)
-            self._changed.notify_all()
+            pause = time.monotonic() - self._sent_at >= _GATHER_SECONDS
+            if self._pieces or self._sending or not pause:
+                self._pieces.append((stream, data))
+                self._size += len(data)
+                self._changed.notify_all()
+                return
+            self._sending = True
+        self._send([(stream, data)])
+
+    def _send(self, pieces: Iterable[tuple[int, bytes]]) -> None:
+        try:
+            for stream, data in pieces:
+                for at in range(0, len(data), _PIECE_BYTES):
+                    self._write(stream, data[at : at + _PIECE_BYTES])
+        finally:
+            with self._changed:
+                self._sending = False
+                self._sent_at = time.monotonic()
+                self._changed.notify_all()
 
     def close(self) -> None:
         with self._changed:
@@ -66,16 +85,15 @@ class _Outlet:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._pieces and not self._closed:
+                while self._sending or not (self._pieces or self._closed):
                     self._changed.wait()
                 if not self._pieces:
                     return
                 self._changed.wait_for(lambda: self._closed or self._size >= _PIECE_BYTES, _GATHER_SECONDS)
                 pieces, self._pieces, self._size = self._pieces, deque(), 0
+                self._sending = True
                 self._changed.notify_all()
-            for stream, data in _merged(pieces):
-                for at in range(0, len(data), _PIECE_BYTES):
-                    self._write(stream, data[at : at + _PIECE_BYTES])
+            self._send(_merged(pieces))
 
 
 def _merged(pieces: deque[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
