@@ -23,9 +23,15 @@ if TYPE_CHECKING:
     from .proxy import Proxy
 
 
-@pytest.fixture(params=["tunnel", "relay"])
-def between(request: pytest.FixtureRequest) -> Iterator[Proxy]:
-    with server("--no-direct") as place, proxy(place, tunnels=request.param == "tunnel") as between:
+@pytest.fixture(scope="module")
+def place() -> Iterator[str]:
+    with server("--no-direct") as place:
+        yield place
+
+
+@pytest.fixture(scope="module", params=["tunnel", "relay"])
+def between(request: pytest.FixtureRequest, place: str) -> Iterator[Proxy]:
+    with proxy(place, tunnels=request.param == "tunnel") as between:
         yield between
 
 
