@@ -185,3 +185,24 @@ def test_a_server_without_functions_says_so(start_server: StartServer, connect: 
         stream.send(Writer().drop_parcel(3).byte(Record.SYNC).take(), 2)
         assert next(stream.replies()).sequence == 5
         server.stop()
+
+
+def test_a_call_is_bounded_by_the_session_s_memory(start_server: StartServer, connect: Connect) -> None:
+    server = start_server("--session-memory", "256MiB")
+    client = connect(server.target)
+    stream = client.stream(client.create())
+    stream.response()
+    part = bytes(32 << 20)
+    stream.send(CPU, 1)
+    for i in range(9):
+        stream.send(Writer().function_part(i * len(part), part).take(), 1)
+    stream.send(Writer().function(0, [], 9 * len(part)).take(), 1)
+    reply = next(stream.replies())
+    assert isinstance(reply, ErrorReply)
+    assert reply.kind is ErrorKind.OUT_OF_MEMORY
+    assert f"a function's call of {9 * len(part)} bytes is over" in reply.message
+    stream.send(run(lambda: 5), 2)
+    head, pickle, _ = answer(stream)
+    assert "error" not in head
+    assert pickling.loads(pickle, lambda _name: None) == 5
+    server.stop()

@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: A function's call may be as large as the session's memory.
-_ANY_SIZE = 0
-
 
 def run(spec: SessionSpec, front: Connection) -> None:
     """Serves the session until `front` says so or is gone. Doesn't return."""
@@ -64,7 +61,7 @@ async def _serve(spec: SessionSpec, front: Connection, functions: Functions) -> 
         front.send_bytes(Started(error=f"{type(error).__name__}: {error}").to_bytes())
         return
     if spec.functions:
-        executor.serve_functions(functions, _ANY_SIZE)
+        executor.serve_functions(functions, spec.memory_bytes)
     replies = Replies(executor)
     stream = Stream(spec, executor, replies)
     server = grpc.aio.server(interceptors=[DecodingInterceptor()], options=CHANNEL_OPTIONS)
