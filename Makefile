@@ -23,6 +23,9 @@ NATIVE := jupyter_skytorch.device skytorch_server.session
 COMPAT_TORCH ?= 2.11.0
 COMPAT_PYTHON ?= $(or $(call where,python3.12),$(BIN)/python)
 
+SOAK_MINUTES ?= 60
+FUZZ_RUNS ?= 1000000
+
 # A machine with a GPU has its own Python and torch, and often no network: see docs/developers.md.
 GPU_PYTHON ?= python3
 GPU_WHEELS := build/gpu-wheels
@@ -33,7 +36,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export HATCH_JUPYTER_BUILDER_SKIP_NPM := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test lint format conformance conformance-libraries bench proto proto-check wheel compat gpu-wheels gpu clean
+.PHONY: help demo lab test lint format conformance conformance-libraries bench faults soak fuzz proto proto-check wheel compat \
+	gpu-wheels gpu clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,6 +98,20 @@ conformance: conformance-libraries  ## that, and torch's modules and operators o
 
 bench: $(INSTALLED)  ## speed and memory, each figure beside local torch; tables in build/bench
 	$(BIN)/python -m bench --output build/bench
+
+faults: $(INSTALLED)  ## cuts, stalls, kills, crowds and floods: the figures of docs/reliability.md; about half an hour
+	$(BIN)/python -m tests.faults.cuts
+	$(BIN)/python -m tests.faults.kills --kills 50
+	$(BIN)/python -m tests.faults.kills --kills 20 --victim worker
+	$(BIN)/python -m tests.faults.orphans
+	$(BIN)/python -m tests.faults.crowd
+	$(BIN)/python -m tests.faults.flood
+
+soak: $(INSTALLED)  ## mixed work for SOAK_MINUTES, and whether memory stays flat; table in build/soak
+	$(BIN)/python -m tests.faults.soak --minutes $(SOAK_MINUTES)
+
+fuzz: $(INSTALLED)  ## FUZZ_RUNS bad inputs to everything that takes bytes from strangers; needs clang++ with libFuzzer
+	$(BIN)/python -m tests.fuzz --runs $(FUZZ_RUNS)
 
 proto: $(INSTALLED)  ## generate the stubs of the .proto files
 	$(BIN)/python -m grpc_tools.protoc --proto_path=proto --python_out=proto --pyi_out=proto --grpc_python_out=proto \

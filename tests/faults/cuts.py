@@ -1,4 +1,4 @@
-"""``python -m tests.faults.cuts``: a training whose connection is cut, stalled and reordered, against one left alone."""
+"""``python -m tests.faults.cuts``: a training whose link is cut, stalled and reordered, beside one left alone."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ class Outcome:
             self.problems.append(f"{self.issued} records were issued and {self.stats.executed} executed")
 
     def __str__(self) -> str:
-        dropped = getattr(self.stats, "duplicates", None)
         return (
-            f"{self.way}: {self.faults} faults in {self.steps} steps, {self.seconds:.0f} s, longest step "
-            f"{self.longest:.2f} s, {self.connections} connections, {self.late} bytes late; {self.issued} records issued, "
-            f"{self.stats.executed} executed, duplicates dropped: {dropped}; {'; '.join(self.problems) or 'all the same'}"
+            f"{self.way}: {self.faults} faults in {self.steps} steps, {self.seconds:.0f} s, "
+            f"longest step {self.longest:.2f} s, {self.connections} connections, {self.late} bytes late; "
+            f"{self.issued} records issued, {self.stats.executed} executed; "
+            f"{'; '.join(self.problems) or 'all the same'}"
         )
 
 
@@ -78,7 +78,7 @@ def disturbed(
         place = stack.enter_context(server("--no-direct"))
         between = stack.enter_context(proxy(place, tunnels=tunnels))
         compute = stack.enter_context(sky.connect(between.address, name="disturbed"))
-        way = "tunnel" if compute.session._stream.way.door else "relay"
+        way = "tunnel" if compute.session.way.door else "relay"
         training = Training(compute.device("cpu"))
         trainer = training.run()
         done, longest, error = next(trainer), 0.0, ""

@@ -158,7 +158,8 @@ def main() -> int:
     )
     sys.stdout.write(
         f"{len(outcomes)} kills of the {options.victim}: told after {told[len(told) // 2]:.2f} s (median), "
-        f"{told[-1]:.2f} s at most; {sum(bool(outcome.problems) for outcome in outcomes)} with problems; this process: {held}\n"
+        f"{told[-1]:.2f} s at most; {sum(bool(outcome.problems) for outcome in outcomes)} with problems; "
+        f"this process: {held}\n"
     )
     return any(outcome.problems for outcome in outcomes)
 

@@ -128,8 +128,8 @@ class _Pair:
                 await self._between.open.wait()
                 if up and self.holding:
                     self.held.append(data)
-                    while self.holding and sum(map(len, self.held)) >= _HELD:
-                        await asyncio.sleep(_GATHER_SECONDS)
+                    if sum(map(len, self.held)) >= _HELD:
+                        return
                     continue
                 self._between.passed(len(data), up=up)
                 await loop.sock_sendall(target, data)

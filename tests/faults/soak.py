@@ -1,9 +1,9 @@
-"""``python -m tests.faults.soak``: mixed work of many clients on one server for some time, and whether memory stays flat.
+"""``python -m tests.faults.soak``: mixed work of many clients on one server, and whether memory stays flat.
 
-Each kind of work is a process of its own that checks every result. Their memory, that of the server's front, of its fork
-server and of each session's process is sampled (proportional set size, so that shared pages are counted once), with
-their descriptors and threads. After a sixth of the time, which is for warming up, what is left is cut into thirds; the
-mean of the last one is compared with the mean of the first.
+Each kind of work is a process of its own that checks every result. Their memory, that of the server's front, of its
+fork server and of each session's process is sampled (proportional set size, so that shared pages are counted once),
+with their descriptors and threads. After a sixth of the time, which is for warming up, what is left is cut into thirds;
+the mean of the last one is compared with the mean of the first.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ def sample(pid: int, began: float) -> Sample:
     return Sample(
         time.monotonic() - began,
         mebibytes(pid),
-        len(os.listdir(f"/proc/{pid}/fd")),
-        len(os.listdir(f"/proc/{pid}/task")),
+        sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()),
+        sum(1 for _ in Path(f"/proc/{pid}/task").iterdir()),
     )
 
 
@@ -274,9 +274,10 @@ def main() -> int:
         soak, problems = _soak(options, seconds)
     table = rows(soak.samples, seconds)
     problems += [f"{row.name} grew" for row in table if row.name in {"all clients", "the server"} and not row.flat]
+    when = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
     lines = [
-        f"{options.minutes:g} minutes, {len(soak.clients)} clients, {soak.cuts} cuts, "
-        f"load {os.getloadavg()[0]:.1f} at the end, {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC",
+        f"{options.minutes:g} minutes, {len(soak.clients)} clients, {soak.cuts} cuts, {when} UTC",
+        f"load {os.getloadavg()[0]:.1f} at the end",
         *(f"{client.name}: {client.progress()}" for client in soak.clients),
         "",
         HEAD,

@@ -50,13 +50,13 @@ class Traces:
             # PyTorch keeps what it compiles, on purpose.
             frozenset(str(path) for path in Path(tempfile.gettempdir()).glob("s*")),
             maps.count("memfd:"),
-            len(os.listdir("/proc/self/fd")),
-            len(os.listdir("/proc/self/task")),
+            sum(1 for _ in Path("/proc/self/fd").iterdir()),
+            sum(1 for _ in Path("/proc/self/task").iterdir()),
         )
 
     def beyond(self, before: Traces) -> list[str]:
         """What there is now and wasn't before, in words."""
-        more = [f"/dev/shm/{name}" for name in self.shared - before.shared]
+        more = [f"shared memory {name}" for name in self.shared - before.shared]
         more += self.temporary - before.temporary
         more += [f"{self.mapped} mappings of shared memory"] if self.mapped > before.mapped else []
         return more

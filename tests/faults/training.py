@@ -22,7 +22,7 @@ BULK = 1 << 20  # numbers: 4 MiB
 class Training:
     """A CNN with dropout, so that random numbers count, and an optimizer that isn't idempotent.
 
-    Batches are uploaded, losses read, and now and then some MiB go up and come back, so that a fault meets all of these.
+    Batches are uploaded, losses read, and now and then some MiB go up and come back: a fault meets all of these.
     """
 
     def __init__(self, device: torch.device | str) -> None:

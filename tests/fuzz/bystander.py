@@ -1,4 +1,4 @@
-"""``python -m tests.fuzz.bystander ADDRESS``: trains until SIGTERM; succeeds if it all came out as it does undisturbed."""
+"""``python -m tests.fuzz.bystander ADDRESS``: trains until SIGTERM; fails if it came out otherwise than undisturbed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ import jupyter_skytorch as sky
 from tests.faults.training import Training, differences, trained
 
 
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def main() -> int:
     """The exit status: 1 if anything is different."""
     asked: list[int] = []
@@ -18,14 +23,14 @@ def main() -> int:
     torch.set_num_threads(1)
     with sky.connect(sys.argv[1], name="bystander") as compute:
         training = Training(compute.device("cpu"))
-        print("training", flush=True)
+        _say("training")
         for step in training.run():
             if asked and step >= 20:
                 break
         found = training.result()
     with sky.connect(sys.argv[1], name="undisturbed") as compute:
         different = differences(found, trained(compute.device("cpu"), step))
-    print(f"{step} steps, {len(different)} results differ", flush=True)
+    _say(f"{step} steps, {len(different)} results differ")
     return bool(different)
 
 

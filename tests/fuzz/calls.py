@@ -1,6 +1,6 @@
 """Every call of a running server, with messages that nobody should send, beside a session that must not notice.
 
-``python -m tests.fuzz calls`` runs it for long; the calls are found by the server's own reflection, so that new ones join.
+The calls are found by the server's own reflection, so that new ones join by themselves.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from grpc_health.v1 import health_pb2  # noqa: F401  (known to the pool from her
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from skytorch_wire import PROTOCOL_VERSION, metrics_pb2, service_pb2, sessions_pb2, sessions_pb2_grpc  # noqa: F401
+from tests.faults.traces import until
 
+from .fuzzed import fuzzed, held
 from .messages import Messages
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 AT_A_TIME = 32
 _CALL_SECONDS = 3.0
+_SETTLE_SECONDS = 30.0
 _ANSWERS = 3
 """Of a call that goes on by itself; then it is cancelled."""
 _MESSAGES = (1, 1, 1, 2, 4)
@@ -50,8 +53,7 @@ CLEAN = {
     grpc.StatusCode.ABORTED,
     grpc.StatusCode.ALREADY_EXISTS,
 }
-OPS = ["aten::add.Tensor", "aten::add_.Tensor", "aten::cat", "aten::index.Tensor", "aten::mm", "aten::sum.dim_IntList",
-       "aten::view", "aten::as_strided", "aten::zeros_like", "aten::topk", "aten::from_file", "aten::no_such_op"]  # fmt: skip
+OPS = "add.Tensor add_.Tensor cat index.Tensor mm sum.dim_IntList view as_strided zeros_like topk from_file no_such_op"
 
 
 @dataclass
@@ -68,7 +70,9 @@ class Told:
         self.codes[method][code.name] += 1
         # gRPC's own words, on this end, for a call that was answered before its messages were sent.
         unsent = code is grpc.StatusCode.INTERNAL and details == "Internal error from Core"
-        if code not in CLEAN and not unsent:
+        # Another call may close the session meanwhile.
+        closed = code is grpc.StatusCode.UNAVAILABLE and details.endswith("closed by its owner")
+        if code not in CLEAN and not unsent and not closed:
             self.unclean[f"{method}: {code.name}: {details[:200]}"] += 1
 
     def __str__(self) -> str:
@@ -144,7 +148,7 @@ class Caller:
             "dtype": ["float32", "int64", "no such dtype"],
             "sizes": [0, 1, 2, 3, -1, 1 << 40, 1 << 62],
             "strides": [0, 1, 2, -1, 1 << 62],
-            "operation": OPS,
+            "operation": [f"aten::{name}" for name in OPS.split()],
             "device": ["cpu", "", "cuda:0", "no such device"],
             "after_sequence": [0],
             "interval_seconds": [0.0, 0.1, -1.0, float("nan"), float("inf")],
@@ -198,3 +202,18 @@ class Caller:
 async def _each(sent: list[bytes]) -> AsyncIterator[bytes]:
     for message in sent:
         yield message
+
+
+def beside_a_bystander(calls: int, seed: int) -> tuple[str, list[str]]:
+    """So many calls of a server of their own; what came of them, and what was wrong."""
+    with fuzzed() as (place, server, problems):
+        caller = Caller(place, {"alice": "of-alice", "carol": "of-carol", "mallory": "of-nobody"}, seed)
+        asyncio.run(caller.run(max(calls // 10, 1)))
+        before = held(server)
+        told = asyncio.run(caller.run(calls))
+        until(lambda: held(server).descriptors <= before.descriptors, _SETTLE_SECONDS)
+        after = held(server)
+        if after.descriptors > before.descriptors:
+            problems.append(f"the server has {after.descriptors} descriptors open, and had {before.descriptors}")
+        problems += [f"{count} times {what}" for what, count in told.unclean.most_common()]
+    return f"{told}\n  the server's front: {before} -> {after}", problems
