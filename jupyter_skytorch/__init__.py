@@ -26,7 +26,7 @@ from skytorch_wire import __version__
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .compute import Compute, Status, computes, connect, current, use
+    from .compute import Compute, Status, attach, computes, connect, current, use
     from .device import load_into
     from .device.errors import ConnectError, SessionClosed, SessionLost, SkyError
 
@@ -38,6 +38,7 @@ __all__ = [
     "SkyError",
     "Status",
     "__version__",
+    "attach",
     "computes",
     "connect",
     "current",

@@ -10,12 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .attaching import attach
     from .compute import Compute
     from .connecting import connect
     from .registry import computes, current, use
     from .status import Status
 
-__all__ = ["Compute", "Status", "computes", "connect", "current", "use"]
+__all__ = ["Compute", "Status", "attach", "computes", "connect", "current", "use"]
 
 # No forked child (a DataLoader's worker, a shell command) uses a connection of ours, and gRPC's fork handlers would
 # write a warning into the cell at each one. Read when gRPC is imported, which is later.
@@ -26,6 +27,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 _HOMES = {
     "Compute": ".compute",
     "Status": ".status",
+    "attach": ".attaching",
     "computes": ".registry",
     "connect": ".connecting",
     "current": ".registry",

@@ -14,17 +14,19 @@ from jupyter_skytorch.device.errors import SessionLost
 from skytorch_wire import metrics_pb2, metrics_pb2_grpc, sessions_pb2, sessions_pb2_grpc
 
 from . import functions, records, registry
+from .checkpoints import Checkpoints
 from .lease import Lease
 from .status import State, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
     from types import TracebackType
 
     import torch
 
     from jupyter_skytorch.session import Session
     from jupyter_skytorch.session.control import Control
+    from skytorch_wire.objects import ObjectInfo
 
     from .expiry import Expiry
     from .handshake import Handshake
@@ -63,6 +65,9 @@ class Compute:
         self._control = control
         self._sessions = sessions_pb2_grpc.SessionsStub(self._channel)
         self._metrics = metrics_pb2_grpc.MetricsStub(self._channel)
+        self._checkpoints = Checkpoints(name, session, self._sessions, self._metadata, control)
+        self.restorable: int = handshake.created.checkpoints
+        """How many checkpoints there were on the server when it was connected to."""
         self._pid = os.getpid()
         self._closing = threading.Lock()
         self._left = False
@@ -71,6 +76,7 @@ class Compute:
             self._metadata,
             self.place,
             handshake.created.session,
+            lambda: self.session.state == "live",
             self._lose,
             reconnect_timeout=session.reconnect_timeout,
         )
@@ -181,6 +187,52 @@ class Compute:
 
         return self._answer(ask())
 
+    def save(self, name: str, thing: object) -> ObjectInfo:
+        """Keep tensors, a module, an optimizer, or any structure of them on the server by a name; return their sizes.
+
+        It is kept until it is forgotten, also when this kernel ends: :func:`jupyter_skytorch.attach` and :meth:`load`
+        bring it back. Its tensors are kept themselves, not copies of them: what a training step writes to them later
+        is in what is loaded. The rest (which tensors there are, numbers, CPU tensors) stays as it is now, until it is
+        saved again.
+
+        Raises SkyError for what can't be kept.
+        """
+        return self.session.objects.save(name, thing)
+
+    def load(self, name: str) -> Any:
+        """Return what was saved by a name; nothing of its tensors travels.
+
+        It is unpickled here: load from servers that you trust. Raises SkyError when there is no such object.
+        """
+        return self.session.objects.load(name)
+
+    def objects(self) -> list[ObjectInfo]:
+        """Return what is kept by a name, with sizes in bytes."""
+        return self.session.objects.list()
+
+    def forget(self, name: str) -> None:
+        """Take a name away; what nothing else holds of its tensors is freed. Raises SkyError when there is none."""
+        self.session.objects.forget(name)
+
+    def checkpoint(self, name: str | None = None, objects: Sequence[str] = ()) -> sessions_pb2.Checkpoint:
+        """Write named objects, or all that there are, to the server's disk, in the place of an older checkpoint.
+
+        `name` is the checkpoint's, otherwise this Compute's. Raises SkyError when the server keeps none, or can't.
+        """
+        return self._checkpoints.write(name or self.name, objects)
+
+    def restore(self, name: str, objects: Sequence[str] = ()) -> list[str]:
+        """Read named objects, or all, of a checkpoint back; return their names, for :meth:`load`. Raises SkyError."""
+        return self._checkpoints.restore(name, objects)
+
+    def checkpoints(self) -> list[sessions_pb2.Checkpoint]:
+        """Return the checkpoints that can be restored, oldest first. Raises SkyError when the server keeps none."""
+        return self._checkpoints.list()
+
+    def delete_checkpoint(self, name: str) -> None:
+        """Delete a checkpoint. Raises SkyError when there is none."""
+        self._checkpoints.delete(name)
+
     def close(self) -> None:
         """Close the session and free what it holds on the server; its tensors raise SessionClosed from then on."""
         if not self._leave():
@@ -190,13 +242,15 @@ class Compute:
             self.session.close()
         finally:
             self._farewell(_FAREWELL_SECONDS, alive=alive)
+            self._strike_off()
 
     def close_at_exit(self, seconds: float) -> None:
-        """Close in at most that many seconds, without waiting for what was issued."""
+        """Leave in at most that many seconds, without waiting for what was issued; what has a name stays."""
         if self._leave():
             alive = self.session.state == "live"
             self.session.close()
-            self._farewell(seconds, alive=alive)
+            if not self._farewell(seconds, alive=alive, keep_named=True):
+                self._strike_off()
 
     def _leave(self) -> bool:
         """Take this Compute off the lists of this process and this machine; False when that was done before."""
@@ -206,22 +260,27 @@ class Compute:
             self._left = True
         registry.remove(self)
         self._lease.stop()
-        records.remove(self._session_id)
         return True
 
-    def _farewell(self, seconds: float, *, alive: bool) -> None:
-        """Tell a server that is alive that the session is over, and close the channel."""
+    def _strike_off(self) -> None:
+        """Nobody is to find the session any more; one that was taken over is another kernel's."""
+        records.remove(self._session_id, pid=self._pid)
 
-        async def farewell() -> None:
+    def _farewell(self, seconds: float, *, alive: bool, keep_named: bool = False) -> bool:
+        """Tell a living server that the session is over, and close the channel; whether something stays there."""
+
+        async def farewell() -> bool:
             try:
-                if alive:
-                    request = sessions_pb2.CloseSessionRequest(session_id=self._session_id)
-                    await self._sessions.Close(request, metadata=self._metadata)
+                if not alive:
+                    return False
+                request = sessions_pb2.CloseSessionRequest(session_id=self._session_id, keep_named=keep_named)
+                return bool((await self._sessions.Close(request, metadata=self._metadata)).kept)
             finally:
                 await self._channel.close()
 
         with contextlib.suppress(grpc.aio.AioRpcError, TimeoutError):
-            self._control.run(farewell(), seconds)
+            return self._control.run(farewell(), seconds)
+        return False
 
     def _lose(self, reason: str) -> None:
         self.session.lose(reason)

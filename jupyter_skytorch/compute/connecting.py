@@ -81,14 +81,9 @@ def connect(
 
     Raises ConnectError, one line.
     """
-    if core.in_forked_child():
-        # Neither the stream nor gRPC survives a fork.
-        raise ConnectError(
-            "this process was forked off one that had a session, and can't have one of its own; "
-            "start it by multiprocessing's method 'spawn' or 'forkserver'"
-        )
+    refuse_forked()
     deadline = time.monotonic() + timeout
-    with _one_line_errors(), _one_at_a_time(timeout):
+    with one_line_errors(), one_at_a_time(timeout):
         terms = Terms.of(idle_timeout, max_age, memory)
         check_provider(provider, target)
         earlier = registry.computes().get(target or "")
@@ -115,6 +110,16 @@ def connect(
         return compute
 
 
+def refuse_forked() -> None:
+    """Raise ConnectError in a forked child."""
+    if core.in_forked_child():
+        # Neither the stream nor gRPC survives a fork.
+        raise ConnectError(
+            "this process was forked off one that had a session, and can't have one of its own; "
+            "start it by multiprocessing's method 'spawn' or 'forkserver'"
+        )
+
+
 def _again(existing: Compute, place: Place | None) -> Compute:
     same = existing.provider == local_provider.NAME if place is None else existing.place.address == place.address
     if not same:
@@ -133,7 +138,7 @@ def _connect(
     reconnect_timeout: float,
 ) -> Compute:
     control = control_thread.get()
-    _close_at_exit()
+    close_at_exit()
     try:
         handshake = _shake_hands(place, name, terms, control, deadline, say)
     except UnreachableError as error:
@@ -141,22 +146,30 @@ def _connect(
             raise ConnectError(str(error)) from None
         # The embedded server ended in between, for want of sessions: this time a new one is started.
         handshake = _shake_hands(place, name, terms, control, deadline, say)
-    created = handshake.created
     try:
-        session = Session.open(
-            ways=ways(created.endpoints, handshake.place.address, handshake.place.encryption),
-            created=created,
-            metadata=handshake.metadata,
-            control=control,
-            front=handshake.channel,
-            reconnect_timeout=reconnect_timeout,
-            waiting=waiting,
-        )
-        compute = Compute(name, handshake, session, control)
-        records.write(session_record(compute))
+        return open_session(name, handshake, control, reconnect_timeout)
     except BaseException:
         control.spawn(abandon(handshake))
         raise
+
+
+def open_session(
+    name: str, handshake: Handshake, control: Control, reconnect_timeout: float, *, begin: bool = False
+) -> Compute:
+    """Attach to a session, and write it down; `begin`: it was another kernel's. Raises ConnectError."""
+    created = handshake.created
+    session = Session.open(
+        ways=ways(created.endpoints, handshake.place.address, handshake.place.encryption),
+        created=created,
+        metadata=handshake.metadata,
+        control=control,
+        front=handshake.channel,
+        reconnect_timeout=reconnect_timeout,
+        waiting=waiting,
+        begin=begin,
+    )
+    compute = Compute(name, handshake, session, control)
+    records.write(session_record(compute))
     return compute
 
 
@@ -164,16 +177,18 @@ def _shake_hands(
     place: Place | None, name: str, terms: Terms, control: Control, deadline: float, say: Callable[[str], None]
 ) -> Handshake:
     if place is None:
-        place = control.run(local_provider.locate(_left(deadline), say), _left(deadline) + 1.0)
-    return control.run(create_session(place, name, terms, _left(deadline)), _left(deadline) + 1.0)
+        place = control.run(local_provider.locate(left(deadline), say), left(deadline) + 1.0)
+    return control.run(create_session(place, name, terms, left(deadline)), left(deadline) + 1.0)
 
 
-def _left(deadline: float) -> float:
+def left(deadline: float) -> float:
+    """Seconds until then, never none."""
     return max(deadline - time.monotonic(), 0.1)
 
 
 @contextmanager
-def _one_at_a_time(timeout: float) -> Iterator[None]:
+def one_at_a_time(timeout: float) -> Iterator[None]:
+    """One thread connects, others wait."""
     if not _connecting.acquire(timeout=timeout):
         raise ConnectError("another thread has been connecting for too long")
     try:
@@ -183,7 +198,8 @@ def _one_at_a_time(timeout: float) -> Iterator[None]:
 
 
 @contextmanager
-def _one_line_errors() -> Iterator[None]:
+def one_line_errors() -> Iterator[None]:
+    """Whatever a wrong address, token or server raises becomes a ConnectError of one line."""
     try:
         yield
     except (AddressError, CredentialError, LocalServerError, TermsError, UnreachableError) as error:
@@ -192,7 +208,8 @@ def _one_line_errors() -> Iterator[None]:
         raise ConnectError("the server did not answer in time") from None
 
 
-def _close_at_exit() -> None:
+def close_at_exit() -> None:
+    """Have all Computes leave their servers when this process ends."""
     # Once, however often it is called; and after the control thread's own, so that this one runs before it.
     atexit.unregister(_close_all)
     atexit.register(_close_all)
@@ -201,4 +218,4 @@ def _close_at_exit() -> None:
 def _close_all() -> None:
     deadline = time.monotonic() + _EXIT_SECONDS
     for compute in registry.computes().values():
-        compute.close_at_exit(_left(deadline))
+        compute.close_at_exit(left(deadline))

@@ -6,7 +6,7 @@ import contextlib
 import os
 import platform
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import torch
@@ -20,11 +20,15 @@ from .kernel import kernel_id
 from .refusal import explain_refusal, explain_silence
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from google.protobuf.message import Message
+
     from .credentials import Metadata
     from .place import Place
     from .terms import Terms
 
-__all__ = ["Handshake", "UnreachableError", "abandon", "create_session"]
+__all__ = ["Handshake", "UnreachableError", "abandon", "create_session", "take_over_session"]
 
 _ANSWER_SECONDS = 3.5
 """A server that serves answers its first call within this; with the look from below that follows, what is wrong is
@@ -51,14 +55,39 @@ async def create_session(place: Place, name: str, terms: Terms, seconds: float) 
 
     Raises UnreachableError or another ConnectError, AddressError, CredentialError.
     """
+    request = sessions_pb2.CreateSessionRequest(
+        name=name,
+        capabilities=_capabilities(),
+        labels=_labels(),
+        lease_seconds=terms.idle_timeout,
+        max_age_seconds=terms.max_age,
+        memory_bytes=terms.memory,
+    )
+    return await _shake_hands(place, seconds, lambda stub: stub.Create, request)
+
+
+async def take_over_session(place: Place, session_id: str, name: str, seconds: float) -> Handshake:
+    """Take over a session that another kernel had, within a number of seconds. Call it on the control thread.
+
+    `name` is what it is called from now on; empty: as before. Raises as :func:`create_session`.
+    """
+    request = sessions_pb2.TakeOverRequest(
+        session_id=session_id, name=name, capabilities=_capabilities(), labels=_labels()
+    )
+    return await _shake_hands(place, seconds, lambda stub: stub.TakeOver, request)
+
+
+async def _shake_hands(
+    place: Place, seconds: float, method: Callable[[sessions_pb2_grpc.SessionsStub], Any], request: Message
+) -> Handshake:
     channel, metadata = open_channel(
         place.address, place.credential, encryption=place.encryption, insecure=place.insecure, token=place.token
     )
-    stub = sessions_pb2_grpc.SessionsStub(channel)
     try:
         await _greet(channel, place, seconds)
         try:
-            created = await stub.Create(_request(name, terms), timeout=seconds, metadata=metadata)
+            call = method(sessions_pb2_grpc.SessionsStub(channel))
+            created = await call(request, timeout=seconds, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise ConnectError(explain_refusal(error, place)) from None
     except BaseException:
@@ -85,25 +114,22 @@ async def _greet(channel: grpc.aio.Channel, place: Place, seconds: float) -> Non
         raise UnreachableError(await explain_silence(error, place)) from None
 
 
-def _request(name: str, terms: Terms) -> sessions_pb2.CreateSessionRequest:
+def _labels() -> dict[str, str]:
     labels = {
         "kernel_id": kernel_id(),
         "notebook": os.environ.get("JPY_SESSION_NAME"),
         "host": platform.node(),
         "pid": str(os.getpid()),
     }
-    return sessions_pb2.CreateSessionRequest(
-        name=name,
-        capabilities=service_pb2.Capabilities(
-            protocol_version=PROTOCOL_VERSION,
-            package_version=__version__,
-            torch_version=torch.__version__,
-            compressions=[service_pb2.COMPRESSION_NONE],
-            max_message_bytes=MAX_MESSAGE_BYTES,
-            chunk_bytes=_CHUNK_BYTES,
-        ),
-        labels={key: value for key, value in labels.items() if value},
-        lease_seconds=terms.idle_timeout,
-        max_age_seconds=terms.max_age,
-        memory_bytes=terms.memory,
+    return {key: value for key, value in labels.items() if value}
+
+
+def _capabilities() -> service_pb2.Capabilities:
+    return service_pb2.Capabilities(
+        protocol_version=PROTOCOL_VERSION,
+        package_version=__version__,
+        torch_version=torch.__version__,
+        compressions=[service_pb2.COMPRESSION_NONE],
+        max_message_bytes=MAX_MESSAGE_BYTES,
+        chunk_bytes=_CHUNK_BYTES,
     )

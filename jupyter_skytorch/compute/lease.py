@@ -47,11 +47,12 @@ class Lease:
         metadata: Metadata,
         place: Place,
         session: sessions_pb2.Session,
+        live: Callable[[], bool],
         lost: Callable[[str], None],
         *,
         reconnect_timeout: float,
     ) -> None:
-        """`lost` is called once, on the control thread, with the reason.
+        """`live` says whether this process has it still; `lost` is called once, on the control thread, with the reason.
 
         `reconnect_timeout` in seconds is how long the network may be away.
         """
@@ -62,6 +63,7 @@ class Lease:
         self._place = place
         self._session_id = session.session_id
         self._seconds = session.lease_seconds
+        self._live = live
         self._lost = lost
         self._reconnect_timeout = reconnect_timeout
         self._running: Future[None] | None = None
@@ -93,6 +95,9 @@ class Lease:
 
     async def _keep_alive(self, seconds: float) -> bool:
         """Renew once. False when the server cannot be asked, which is no answer. Raises _GoneError."""
+        if not self._live():
+            # It may be another kernel's by now, and is not to be kept for this one.
+            raise _GoneError("it is over")
         request = sessions_pb2.KeepAliveRequest(session_id=self._session_id)
         try:
             answer = await self._stub.KeepAlive(request, timeout=seconds, metadata=self._metadata)

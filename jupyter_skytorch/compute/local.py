@@ -32,7 +32,7 @@ from .server_log import bound, last_line
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-__all__ = ["NAME", "LocalServerError", "locate"]
+__all__ = ["NAME", "LocalServerError", "locate", "running"]
 
 NAME = "local"
 IDLE_EXIT_SECONDS = 300
@@ -97,6 +97,16 @@ async def locate(seconds: float, say: Callable[[str], None]) -> Place:
                 say("starting the embedded server")
                 running = await _start(record, home / f"server-{key}.log", deadline)
     bound(home / f"server-{key}.log")
+    return _place(running)
+
+
+async def running() -> Place | None:
+    """Find this environment's embedded server, if it runs."""
+    found, health = await _look(folder() / f"server-{fingerprint()}.json")
+    return _place(found) if found is not None and health is Health.SERVING else None
+
+
+def _place(running: _Running) -> Place:
     return Place(NAME, NAME, Address("unix", path=str(running.socket)), Credential())
 
 

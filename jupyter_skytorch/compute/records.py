@@ -60,9 +60,12 @@ def write(record: SessionRecord) -> None:
     write_json(_path(record.session_id), {"version": _VERSION, **asdict(record)})
 
 
-def remove(session_id: str) -> None:
-    """Remove a record, if it is there."""
-    _path(session_id).unlink(missing_ok=True)
+def remove(session_id: str, *, pid: int | None = None) -> None:
+    """Remove a record, if it is there; with `pid`, if it is that process's: another may have the session by now."""
+    path = _path(session_id)
+    found = _parse(read_json(path), session_id)
+    if pid is None or found is None or found.pid == pid:
+        path.unlink(missing_ok=True)
 
 
 def read_all() -> list[SessionRecord]:

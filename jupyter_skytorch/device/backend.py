@@ -22,7 +22,7 @@ from . import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from types import ModuleType
 
 __all__ = ["Sink", "core", "marks", "new_sink"]
@@ -88,6 +88,9 @@ class Sink(Protocol):
 
     def ask(self, record: bytes) -> bytes:
         """Add one record that Python wrote, and wait for what is replied to it."""
+
+    def save(self, name: str, pickle: bytes, addresses: Sequence[int]) -> bytes:
+        """Keep the storages of tensors (their _cdata) by a name; what the server replies."""
 
     def take_lines(
         self,

@@ -160,10 +160,14 @@ def changed() -> list[tuple[str, Values]]:
     return list(_log.calls.values())
 
 
-def follow(sink: Sink) -> None:
-    """Has a session's sink take the settings as they are, and each change from now on."""
+def follow(sink: Sink, *, fresh: bool = True) -> None:
+    """Has a session's sink take the settings as they are, and each change from now on.
+
+    Not `fresh`: another kernel may have set something there.
+    """
+    initial = [] if fresh else [(setting.name, values) for setting in SETTINGS for values in setting.initial]
     with _log.lock:
-        for name, values in changed():
+        for name, values in [*initial, *changed()]:
             sink.append(Writer().setting(name, values).take())
         _log.sinks.append(sink)
 

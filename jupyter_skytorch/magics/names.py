@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
 
+from jupyter_skytorch.compute.known import known_sessions
 from jupyter_skytorch.compute.registry import computes, current, find
+from jupyter_skytorch.session import control
 
 if TYPE_CHECKING:
     from jupyter_skytorch.compute import Compute
 
-__all__ = ["chosen", "compute_names", "targets"]
+__all__ = ["chosen", "compute_names", "object_names", "session_ids", "targets"]
+
+_LIST_SECONDS = 3.0
+_CAUGHT_UP_SECONDS = 0.5
 
 
 def chosen(name: str | None) -> Compute:
@@ -32,3 +37,18 @@ def compute_names() -> list[str]:
 def targets() -> list[str]:
     """Return what can be connected to by a word."""
     return sorted({"local", *computes()})
+
+
+def session_ids() -> list[str]:
+    """Return the ids of the user's sessions that this process doesn't have."""
+    own = {compute.session.id for compute in computes().values()}
+    found = control.get().run(known_sessions(), _LIST_SECONDS)
+    return sorted(session.session_id for session in found if session.session_id not in own)
+
+
+def object_names() -> list[str]:
+    """Return the names of what is saved on the current Compute; none while it is busy."""
+    compute = current()
+    if compute is None or compute.state != "connected" or not compute.session.drain(_CAUGHT_UP_SECONDS):
+        return []
+    return [info.name for info in compute.objects()]

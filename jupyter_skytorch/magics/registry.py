@@ -13,10 +13,11 @@ from IPython.core.error import UsageError
 from jupyter_skytorch.compute.suggestion import did_you_mean
 
 from . import commands
-from .parser import Parser
+from .parser import Parser, split
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from .sky import SkyMagics
 
@@ -47,6 +48,11 @@ class Command:
         parser = Parser(f"%sky {self.name}", (self.module.__doc__ or "").strip())
         self.module.arguments(parser)
         return parser
+
+    def words(self, line: str) -> list[str]:
+        """Split what is written behind it. Raises UsageError."""
+        own: Callable[[str], list[str]] | None = getattr(self.module, "words", None)
+        return own(line) if own else split(line)
 
     def run(self, options: argparse.Namespace, magics: SkyMagics) -> object:
         """Run it; what it returns is the value of ``%sky``."""

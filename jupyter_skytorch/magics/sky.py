@@ -67,8 +67,9 @@ class SkyMagics(Magics):
         `%sky help` lists the commands, `%sky COMMAND --help` explains one.
         """
         __tracebackhide__ = True
-        words = split(line)
-        command = find(words.pop(0) if words else "help") if cell is None else None
+        called, _, rest = line.strip().partition(" ")
+        command = find(called or "help") if cell is None else None
+        words = command.words(rest) if command else split(line)
         parser = command.parser() if command else cell_parser()
         if {"-h", "--help"} & set(words):
             tell(parser.format_help())

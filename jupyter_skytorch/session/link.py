@@ -49,12 +49,15 @@ class Link:
         reconnect_timeout: float,
         waiting: Callable[[str], AbstractContextManager[object]],
         lost: Callable[[str], None],
+        begin: bool = False,
     ) -> None:
         """`ways` lead to the session's process and are tried in turn; `waiting` tells the user what is waited for.
 
-        `reconnect_timeout` in seconds bounds how long a broken connection is tried again. Raises ConnectError.
+        `reconnect_timeout` in seconds bounds how long a broken connection is tried again. `begin`: the session's
+        log begins anew. Raises ConnectError.
         """
         self._ways = ways
+        self._begin = begin
         self._created = created
         self._sink = sink
         self._metadata = tuple(metadata)
@@ -64,6 +67,7 @@ class Link:
         self._epoch = 0
         self._closed = threading.Event()
         self._stream: LocalStream | Stream = self._open()
+        self._begin = False
         self._stream.start()
 
     def _open(self) -> LocalStream | Stream:
@@ -81,6 +85,7 @@ class Link:
             attach_secret=self._created.attach_secret,
             epoch=self._epoch,
             boot_id=self._created.boot_id,
+            begin=self._begin,
             replies_received=self._sink.replies_received(),
             capabilities=service_pb2.Capabilities(
                 protocol_version=PROTOCOL_VERSION,

@@ -16,6 +16,7 @@ from skytorch_wire.features import FUNCTIONS, PYTHON_VERSION
 from .function_call import FunctionCall
 from .lines import LineCounters, merged
 from .link import Link
+from .objects import Objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -72,6 +73,7 @@ class Session:
         self._opened: dict[tuple[str, int], torch.device] = {}
         self._lock = threading.Lock()
         self._link: Link | None = None
+        self.objects = Objects(self.name, self._sink, self.open_device, self.opened)
 
     @classmethod
     def open(
@@ -84,10 +86,12 @@ class Session:
         front: grpc.aio.Channel,
         reconnect_timeout: float,
         waiting: Callable[[str], AbstractContextManager[object]],
+        begin: bool = False,
     ) -> Session:
         """Opens the stream of a session that was just created and attaches to it.
 
-        `front` is where calls about the session go; the rest as for :class:`.Link`. Raises ConnectError.
+        `begin`: another kernel had it, and of what it holds only named objects are to stay. `front` is where calls
+        about the session go; the rest as for :class:`.Link`. Raises ConnectError.
         """
         session = cls(created, control, front, metadata)
         session.reconnect_timeout = reconnect_timeout
@@ -99,10 +103,11 @@ class Session:
             reconnect_timeout=reconnect_timeout,
             waiting=waiting,
             lost=session.lose,
+            begin=begin,
         )
         if session.state != "live":  # it was lost before it had a link to close
             session._link.close()
-        device.follow_settings(session._sink)
+        device.follow_settings(session._sink, fresh=not begin)
         return session
 
     @property

@@ -66,6 +66,10 @@ class Record(IntEnum):
     DROP_PARCEL = 41
     FUNCTION = 42
     FUNCTION_PART = 43
+    SAVE = 45
+    LOAD = 46
+    FORGET = 48
+    OBJECTS = 49
 
 
 class Value(IntEnum):
@@ -477,6 +481,10 @@ def _records(reader: Reader) -> Iterator[tuple[Record, list[Any]]]:
         Record.DROP_PARCEL: lambda: [number()],
         Record.FUNCTION: lambda: [number(), [number() for _ in range(number())], number()],
         Record.FUNCTION_PART: lambda: [number(), reader.raw()],
+        Record.SAVE: lambda: [text(), reader.raw(), [reader.value() for _ in range(number())]],
+        Record.LOAD: lambda: [text()],
+        Record.FORGET: lambda: [text()],
+        Record.OBJECTS: list,
         Record.SHARE: list,
         Record.MAPPED: lambda: [number(), bool(number())],
         Record.WRITE_SHARED: lambda: [number() for _ in range(5)],

@@ -41,20 +41,22 @@ class Capabilities(_message.Message):
     def __init__(self, protocol_version: _Optional[int] = ..., package_version: _Optional[str] = ..., torch_version: _Optional[str] = ..., compressions: _Optional[_Iterable[_Union[Compression, str]]] = ..., features: _Optional[_Iterable[str]] = ..., max_message_bytes: _Optional[int] = ..., chunk_bytes: _Optional[int] = ..., max_frame_records: _Optional[int] = ..., python_version: _Optional[str] = ..., max_pending_records: _Optional[int] = ..., max_pending_bytes: _Optional[int] = ...) -> None: ...
 
 class Attach(_message.Message):
-    __slots__ = ("session_id", "attach_secret", "epoch", "boot_id", "replies_received", "capabilities")
+    __slots__ = ("session_id", "attach_secret", "epoch", "boot_id", "replies_received", "capabilities", "begin")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     ATTACH_SECRET_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     REPLIES_RECEIVED_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    BEGIN_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     attach_secret: bytes
     epoch: int
     boot_id: str
     replies_received: int
     capabilities: Capabilities
-    def __init__(self, session_id: _Optional[str] = ..., attach_secret: _Optional[bytes] = ..., epoch: _Optional[int] = ..., boot_id: _Optional[str] = ..., replies_received: _Optional[int] = ..., capabilities: _Optional[_Union[Capabilities, _Mapping]] = ...) -> None: ...
+    begin: bool
+    def __init__(self, session_id: _Optional[str] = ..., attach_secret: _Optional[bytes] = ..., epoch: _Optional[int] = ..., boot_id: _Optional[str] = ..., replies_received: _Optional[int] = ..., capabilities: _Optional[_Union[Capabilities, _Mapping]] = ..., begin: _Optional[bool] = ...) -> None: ...
 
 class Attached(_message.Message):
     __slots__ = ("epoch", "boot_id", "executed", "capabilities", "compression", "received")

@@ -151,20 +151,41 @@ class CreateSessionRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., capabilities: _Optional[_Union[_service_pb2.Capabilities, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., lease_seconds: _Optional[float] = ..., max_age_seconds: _Optional[float] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
 
 class CreateSessionResponse(_message.Message):
-    __slots__ = ("session", "attach_secret", "boot_id", "capabilities", "devices", "endpoints")
+    __slots__ = ("session", "attach_secret", "boot_id", "capabilities", "devices", "endpoints", "checkpoints")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     ATTACH_SECRET_FIELD_NUMBER: _ClassVar[int]
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
     ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
     session: Session
     attach_secret: bytes
     boot_id: str
     capabilities: _service_pb2.Capabilities
     devices: _containers.RepeatedCompositeFieldContainer[Device]
     endpoints: _containers.RepeatedCompositeFieldContainer[Endpoint]
-    def __init__(self, session: _Optional[_Union[Session, _Mapping]] = ..., attach_secret: _Optional[bytes] = ..., boot_id: _Optional[str] = ..., capabilities: _Optional[_Union[_service_pb2.Capabilities, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., endpoints: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ...) -> None: ...
+    checkpoints: int
+    def __init__(self, session: _Optional[_Union[Session, _Mapping]] = ..., attach_secret: _Optional[bytes] = ..., boot_id: _Optional[str] = ..., capabilities: _Optional[_Union[_service_pb2.Capabilities, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., endpoints: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., checkpoints: _Optional[int] = ...) -> None: ...
+
+class TakeOverRequest(_message.Message):
+    __slots__ = ("session_id", "capabilities", "name", "labels")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    capabilities: _service_pb2.Capabilities
+    name: str
+    labels: _containers.ScalarMap[str, str]
+    def __init__(self, session_id: _Optional[str] = ..., capabilities: _Optional[_Union[_service_pb2.Capabilities, _Mapping]] = ..., name: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class GetSessionRequest(_message.Message):
     __slots__ = ("session_id",)
@@ -215,12 +236,80 @@ class CancelResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class CloseSessionRequest(_message.Message):
-    __slots__ = ("session_id",)
+    __slots__ = ("session_id", "keep_named")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    KEEP_NAMED_FIELD_NUMBER: _ClassVar[int]
     session_id: str
-    def __init__(self, session_id: _Optional[str] = ...) -> None: ...
+    keep_named: bool
+    def __init__(self, session_id: _Optional[str] = ..., keep_named: _Optional[bool] = ...) -> None: ...
 
 class CloseSessionResponse(_message.Message):
+    __slots__ = ("kept",)
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    kept: bool
+    def __init__(self, kept: _Optional[bool] = ...) -> None: ...
+
+class Checkpoint(_message.Message):
+    __slots__ = ("name", "session_name", "created", "bytes", "objects")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SESSION_NAME_FIELD_NUMBER: _ClassVar[int]
+    CREATED_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    OBJECTS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    session_name: str
+    created: _timestamp_pb2.Timestamp
+    bytes: int
+    objects: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., session_name: _Optional[str] = ..., created: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., bytes: _Optional[int] = ..., objects: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class WriteCheckpointRequest(_message.Message):
+    __slots__ = ("session_id", "name", "objects", "max_bytes", "session_name")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OBJECTS_FIELD_NUMBER: _ClassVar[int]
+    MAX_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SESSION_NAME_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    name: str
+    objects: _containers.RepeatedScalarFieldContainer[str]
+    max_bytes: int
+    session_name: str
+    def __init__(self, session_id: _Optional[str] = ..., name: _Optional[str] = ..., objects: _Optional[_Iterable[str]] = ..., max_bytes: _Optional[int] = ..., session_name: _Optional[str] = ...) -> None: ...
+
+class RestoreRequest(_message.Message):
+    __slots__ = ("session_id", "name", "objects")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OBJECTS_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    name: str
+    objects: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, session_id: _Optional[str] = ..., name: _Optional[str] = ..., objects: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RestoreResponse(_message.Message):
+    __slots__ = ("objects",)
+    OBJECTS_FIELD_NUMBER: _ClassVar[int]
+    objects: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, objects: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListCheckpointsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListCheckpointsResponse(_message.Message):
+    __slots__ = ("checkpoints",)
+    CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
+    checkpoints: _containers.RepeatedCompositeFieldContainer[Checkpoint]
+    def __init__(self, checkpoints: _Optional[_Iterable[_Union[Checkpoint, _Mapping]]] = ...) -> None: ...
+
+class DeleteCheckpointRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class DeleteCheckpointResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
@@ -251,3 +340,19 @@ class SessionEvent(_message.Message):
 class GetStatsRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class ReplaceSecretRequest(_message.Message):
+    __slots__ = ("attach_secret", "new_secret", "free_unnamed")
+    ATTACH_SECRET_FIELD_NUMBER: _ClassVar[int]
+    NEW_SECRET_FIELD_NUMBER: _ClassVar[int]
+    FREE_UNNAMED_FIELD_NUMBER: _ClassVar[int]
+    attach_secret: bytes
+    new_secret: bytes
+    free_unnamed: bool
+    def __init__(self, attach_secret: _Optional[bytes] = ..., new_secret: _Optional[bytes] = ..., free_unnamed: _Optional[bool] = ...) -> None: ...
+
+class ReplaceSecretResponse(_message.Message):
+    __slots__ = ("named",)
+    NAMED_FIELD_NUMBER: _ClassVar[int]
+    named: int
+    def __init__(self, named: _Optional[int] = ...) -> None: ...

@@ -39,6 +39,11 @@ class SessionsStub:
                 request_serializer=skytorch__wire_dot_sessions__pb2.CreateSessionRequest.SerializeToString,
                 response_deserializer=skytorch__wire_dot_sessions__pb2.CreateSessionResponse.FromString,
                 _registered_method=True)
+        self.TakeOver = channel.unary_unary(
+                '/skytorch.server.Sessions/TakeOver',
+                request_serializer=skytorch__wire_dot_sessions__pb2.TakeOverRequest.SerializeToString,
+                response_deserializer=skytorch__wire_dot_sessions__pb2.CreateSessionResponse.FromString,
+                _registered_method=True)
         self.Get = channel.unary_unary(
                 '/skytorch.server.Sessions/Get',
                 request_serializer=skytorch__wire_dot_sessions__pb2.GetSessionRequest.SerializeToString,
@@ -64,6 +69,26 @@ class SessionsStub:
                 request_serializer=skytorch__wire_dot_sessions__pb2.CloseSessionRequest.SerializeToString,
                 response_deserializer=skytorch__wire_dot_sessions__pb2.CloseSessionResponse.FromString,
                 _registered_method=True)
+        self.WriteCheckpoint = channel.unary_unary(
+                '/skytorch.server.Sessions/WriteCheckpoint',
+                request_serializer=skytorch__wire_dot_sessions__pb2.WriteCheckpointRequest.SerializeToString,
+                response_deserializer=skytorch__wire_dot_sessions__pb2.Checkpoint.FromString,
+                _registered_method=True)
+        self.Restore = channel.unary_unary(
+                '/skytorch.server.Sessions/Restore',
+                request_serializer=skytorch__wire_dot_sessions__pb2.RestoreRequest.SerializeToString,
+                response_deserializer=skytorch__wire_dot_sessions__pb2.RestoreResponse.FromString,
+                _registered_method=True)
+        self.ListCheckpoints = channel.unary_unary(
+                '/skytorch.server.Sessions/ListCheckpoints',
+                request_serializer=skytorch__wire_dot_sessions__pb2.ListCheckpointsRequest.SerializeToString,
+                response_deserializer=skytorch__wire_dot_sessions__pb2.ListCheckpointsResponse.FromString,
+                _registered_method=True)
+        self.DeleteCheckpoint = channel.unary_unary(
+                '/skytorch.server.Sessions/DeleteCheckpoint',
+                request_serializer=skytorch__wire_dot_sessions__pb2.DeleteCheckpointRequest.SerializeToString,
+                response_deserializer=skytorch__wire_dot_sessions__pb2.DeleteCheckpointResponse.FromString,
+                _registered_method=True)
         self.Watch = channel.unary_stream(
                 '/skytorch.server.Sessions/Watch',
                 request_serializer=skytorch__wire_dot_sessions__pb2.WatchSessionsRequest.SerializeToString,
@@ -76,6 +101,14 @@ class SessionsServicer:
 
     def Create(self, request, context):
         """FAILED_PRECONDITION when the two protocol versions differ, RESOURCE_EXHAUSTED at --max-sessions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TakeOver(self, request, context):
+        """A session that the caller has already, for a kernel that takes the place of another: the secret is a new one, with
+        which nobody else can attach, and a stream that is attached ends with ABORTED. NOT_FOUND as with Get.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,6 +145,32 @@ class SessionsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WriteCheckpoint(self, request, context):
+        """Named objects on the server's disk, where it was started with --checkpoint-dir, else UNIMPLEMENTED. RESOURCE_EXHAUSTED
+        beyond what a principal may keep there, INTERNAL for a disk that is full, DATA_LOSS for a file that is damaged.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Restore(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCheckpoints(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteCheckpoint(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Watch(self, request, context):
         """The present sessions of the caller (as CREATED), then each change; EXPIRING when a session is about to end by itself.
         """
@@ -125,6 +184,11 @@ def add_SessionsServicer_to_server(servicer, server):
             'Create': grpc.unary_unary_rpc_method_handler(
                     servicer.Create,
                     request_deserializer=skytorch__wire_dot_sessions__pb2.CreateSessionRequest.FromString,
+                    response_serializer=skytorch__wire_dot_sessions__pb2.CreateSessionResponse.SerializeToString,
+            ),
+            'TakeOver': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeOver,
+                    request_deserializer=skytorch__wire_dot_sessions__pb2.TakeOverRequest.FromString,
                     response_serializer=skytorch__wire_dot_sessions__pb2.CreateSessionResponse.SerializeToString,
             ),
             'Get': grpc.unary_unary_rpc_method_handler(
@@ -151,6 +215,26 @@ def add_SessionsServicer_to_server(servicer, server):
                     servicer.Close,
                     request_deserializer=skytorch__wire_dot_sessions__pb2.CloseSessionRequest.FromString,
                     response_serializer=skytorch__wire_dot_sessions__pb2.CloseSessionResponse.SerializeToString,
+            ),
+            'WriteCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.WriteCheckpoint,
+                    request_deserializer=skytorch__wire_dot_sessions__pb2.WriteCheckpointRequest.FromString,
+                    response_serializer=skytorch__wire_dot_sessions__pb2.Checkpoint.SerializeToString,
+            ),
+            'Restore': grpc.unary_unary_rpc_method_handler(
+                    servicer.Restore,
+                    request_deserializer=skytorch__wire_dot_sessions__pb2.RestoreRequest.FromString,
+                    response_serializer=skytorch__wire_dot_sessions__pb2.RestoreResponse.SerializeToString,
+            ),
+            'ListCheckpoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCheckpoints,
+                    request_deserializer=skytorch__wire_dot_sessions__pb2.ListCheckpointsRequest.FromString,
+                    response_serializer=skytorch__wire_dot_sessions__pb2.ListCheckpointsResponse.SerializeToString,
+            ),
+            'DeleteCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteCheckpoint,
+                    request_deserializer=skytorch__wire_dot_sessions__pb2.DeleteCheckpointRequest.FromString,
+                    response_serializer=skytorch__wire_dot_sessions__pb2.DeleteCheckpointResponse.SerializeToString,
             ),
             'Watch': grpc.unary_stream_rpc_method_handler(
                     servicer.Watch,
@@ -184,6 +268,33 @@ class Sessions:
             target,
             '/skytorch.server.Sessions/Create',
             skytorch__wire_dot_sessions__pb2.CreateSessionRequest.SerializeToString,
+            skytorch__wire_dot_sessions__pb2.CreateSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeOver(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/skytorch.server.Sessions/TakeOver',
+            skytorch__wire_dot_sessions__pb2.TakeOverRequest.SerializeToString,
             skytorch__wire_dot_sessions__pb2.CreateSessionResponse.FromString,
             options,
             channel_credentials,
@@ -331,6 +442,114 @@ class Sessions:
             _registered_method=True)
 
     @staticmethod
+    def WriteCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/skytorch.server.Sessions/WriteCheckpoint',
+            skytorch__wire_dot_sessions__pb2.WriteCheckpointRequest.SerializeToString,
+            skytorch__wire_dot_sessions__pb2.Checkpoint.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Restore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/skytorch.server.Sessions/Restore',
+            skytorch__wire_dot_sessions__pb2.RestoreRequest.SerializeToString,
+            skytorch__wire_dot_sessions__pb2.RestoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCheckpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/skytorch.server.Sessions/ListCheckpoints',
+            skytorch__wire_dot_sessions__pb2.ListCheckpointsRequest.SerializeToString,
+            skytorch__wire_dot_sessions__pb2.ListCheckpointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/skytorch.server.Sessions/DeleteCheckpoint',
+            skytorch__wire_dot_sessions__pb2.DeleteCheckpointRequest.SerializeToString,
+            skytorch__wire_dot_sessions__pb2.DeleteCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Watch(request,
             target,
             options=(),
@@ -378,6 +597,21 @@ class WorkerStub:
                 request_serializer=skytorch__wire_dot_sessions__pb2.CancelRequest.SerializeToString,
                 response_deserializer=skytorch__wire_dot_sessions__pb2.CancelResponse.FromString,
                 _registered_method=True)
+        self.ReplaceSecret = channel.unary_unary(
+                '/skytorch.server.Worker/ReplaceSecret',
+                request_serializer=skytorch__wire_dot_sessions__pb2.ReplaceSecretRequest.SerializeToString,
+                response_deserializer=skytorch__wire_dot_sessions__pb2.ReplaceSecretResponse.FromString,
+                _registered_method=True)
+        self.WriteCheckpoint = channel.unary_unary(
+                '/skytorch.server.Worker/WriteCheckpoint',
+                request_serializer=skytorch__wire_dot_sessions__pb2.WriteCheckpointRequest.SerializeToString,
+                response_deserializer=skytorch__wire_dot_sessions__pb2.Checkpoint.FromString,
+                _registered_method=True)
+        self.Restore = channel.unary_unary(
+                '/skytorch.server.Worker/Restore',
+                request_serializer=skytorch__wire_dot_sessions__pb2.RestoreRequest.SerializeToString,
+                response_deserializer=skytorch__wire_dot_sessions__pb2.RestoreResponse.FromString,
+                _registered_method=True)
 
 
 class WorkerServicer:
@@ -396,6 +630,26 @@ class WorkerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReplaceSecret(self, request, context):
+        """Only the front knows the secret that is to be replaced.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WriteCheckpoint(self, request, context):
+        """When everything that was submitted is executed. The folder is the one that the session began with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Restore(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WorkerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -408,6 +662,21 @@ def add_WorkerServicer_to_server(servicer, server):
                     servicer.Cancel,
                     request_deserializer=skytorch__wire_dot_sessions__pb2.CancelRequest.FromString,
                     response_serializer=skytorch__wire_dot_sessions__pb2.CancelResponse.SerializeToString,
+            ),
+            'ReplaceSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplaceSecret,
+                    request_deserializer=skytorch__wire_dot_sessions__pb2.ReplaceSecretRequest.FromString,
+                    response_serializer=skytorch__wire_dot_sessions__pb2.ReplaceSecretResponse.SerializeToString,
+            ),
+            'WriteCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.WriteCheckpoint,
+                    request_deserializer=skytorch__wire_dot_sessions__pb2.WriteCheckpointRequest.FromString,
+                    response_serializer=skytorch__wire_dot_sessions__pb2.Checkpoint.SerializeToString,
+            ),
+            'Restore': grpc.unary_unary_rpc_method_handler(
+                    servicer.Restore,
+                    request_deserializer=skytorch__wire_dot_sessions__pb2.RestoreRequest.FromString,
+                    response_serializer=skytorch__wire_dot_sessions__pb2.RestoreResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -465,6 +734,87 @@ class Worker:
             '/skytorch.server.Worker/Cancel',
             skytorch__wire_dot_sessions__pb2.CancelRequest.SerializeToString,
             skytorch__wire_dot_sessions__pb2.CancelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplaceSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/skytorch.server.Worker/ReplaceSecret',
+            skytorch__wire_dot_sessions__pb2.ReplaceSecretRequest.SerializeToString,
+            skytorch__wire_dot_sessions__pb2.ReplaceSecretResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WriteCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/skytorch.server.Worker/WriteCheckpoint',
+            skytorch__wire_dot_sessions__pb2.WriteCheckpointRequest.SerializeToString,
+            skytorch__wire_dot_sessions__pb2.Checkpoint.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Restore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/skytorch.server.Worker/Restore',
+            skytorch__wire_dot_sessions__pb2.RestoreRequest.SerializeToString,
+            skytorch__wire_dot_sessions__pb2.RestoreResponse.FromString,
             options,
             channel_credentials,
             insecure,

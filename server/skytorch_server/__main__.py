@@ -18,6 +18,7 @@ from skytorch_wire import __version__
 
 from .allowance import Allowance, add_flags
 from .arguments import positive_int, seconds, whole_number
+from .checkpoints.flags import add_checkpoint_flags
 from .limits import CHUNK_BYTES, CHUNK_BYTES_RANGE
 from .logs import set_up_logging
 from .metrics.registry import SOURCES
@@ -53,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _serve(options: argparse.Namespace) -> None:
+    from .front.checkpoints import CheckpointLimits
     from .front.server import Server, serve
     from .front.tls import Tls
 
@@ -67,6 +69,8 @@ async def _serve(options: argparse.Namespace) -> None:
         unix_socket=options.unix_socket,
         direct=options.direct,
         functions=options.functions,
+        checkpoint_folder=options.checkpoint_dir,
+        checkpoint_limits=CheckpointLimits(options.max_checkpoints, options.max_checkpoint_bytes),
     )
     loop = asyncio.get_running_loop()
     for number in _STOP_SIGNALS:
@@ -139,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
         "--exit-when-idle", type=seconds, metavar="SECONDS", help="stop after this long without a session"
     )
     add_flags(parser)
+    add_checkpoint_flags(parser)
     return parser
 
 

@@ -7,6 +7,7 @@
 #include "generator.h"
 #include "graph.h"
 #include "guarded.h"
+#include "objects.h"
 #include "request.h"
 #include "together.h"
 
@@ -172,6 +173,33 @@ PyObject* limit_ahead(PyObject* self, PyObject* records) {
   Py_RETURN_NONE;
 }
 
+// Takes tensors by where they are (Tensor._cdata, 0 for none): PyTorch's headers for more would double the time to compile.
+// Nothing, with a Python error set, where that isn't a sequence of numbers.
+std::optional<std::vector<at::Tensor>> tensors_at(PyObject* addresses) {
+  std::vector<at::Tensor> tensors;
+  PyObject* items = PySequence_Fast(addresses, "a sequence of tensors' addresses is expected");
+  for (Py_ssize_t i = 0; items && i < PySequence_Fast_GET_SIZE(items); ++i) {
+    auto* impl = static_cast<c10::TensorImpl*>(PyLong_AsVoidPtr(PySequence_Fast_GET_ITEM(items, i)));
+    tensors.push_back(impl ? at::Tensor(c10::intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>::reclaim_copy(impl)) : at::Tensor());
+  }
+  Py_XDECREF(items);
+  if (PyErr_Occurred()) return {};
+  return tensors;
+}
+
+PyObject* save(PyObject* self, PyObject* args) {
+  const char *name, *pickle;
+  Py_ssize_t name_size, pickle_size;
+  PyObject* addresses;
+  if (!PyArg_ParseTuple(args, "s#y#O", &name, &name_size, &pickle, &pickle_size, &addresses)) return nullptr;
+  return guarded([&]() -> PyObject* {
+    auto tensors = tensors_at(addresses);
+    if (!tensors) return nullptr;
+    std::string keys = save_object(of(self), {name, static_cast<size_t>(name_size)}, {pickle, static_cast<size_t>(pickle_size)}, *tensors);
+    return PyBytes_FromStringAndSize(keys.data(), static_cast<Py_ssize_t>(keys.size()));
+  });
+}
+
 PyObject* may_share(PyObject* self, PyObject*) {
   of(self).may_share();
   Py_RETURN_NONE;
@@ -188,6 +216,7 @@ PyMethodDef sink_methods[] = {
     {"stop", stop, METH_VARARGS, "stop(kind, message): end the session; kind is 'closed' or 'lost'."},
     {"append", append, METH_O, "append(record): add one record that Python wrote."},
     {"limit_ahead", limit_ahead, METH_O, "limit_ahead(records): the most that the server takes in and has not executed."},
+    {"save", save, METH_VARARGS, "save(name, pickle, addresses) -> keys: keep the storages of tensors (their _cdata) under a name."},
     {"may_share", may_share, METH_NOARGS, "may_share(): the server is on this machine, so that large data can pass through shared memory."},
     {"stopped", stopped, METH_NOARGS, "stopped() -> whether the session is over."},
     {"drain", drain, METH_VARARGS, "drain(seconds) -> whether everything issued was executed in time."},
@@ -212,18 +241,12 @@ PyObject* synchronize_(PyObject*, PyObject* args) {
   });
 }
 
-// Takes tensors by where they are (Tensor._cdata): PyTorch's headers for more would double the time to compile.
 PyObject* read_ahead_(PyObject*, PyObject* addresses) {
   return guarded([&]() -> PyObject* {
-    std::vector<at::Tensor> tensors;
-    PyObject* items = PySequence_Fast(addresses, "read_ahead takes a sequence");
-    for (Py_ssize_t i = 0; items && i < PySequence_Fast_GET_SIZE(items); ++i) {
-      auto* impl = static_cast<c10::TensorImpl*>(PyLong_AsVoidPtr(PySequence_Fast_GET_ITEM(items, i)));
-      if (impl) tensors.emplace_back(c10::intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>::reclaim_copy(impl));
-    }
-    Py_XDECREF(items);
-    if (PyErr_Occurred()) return nullptr;
-    read_ahead(tensors);
+    auto tensors = tensors_at(addresses);
+    if (!tensors) return nullptr;
+    std::erase_if(*tensors, [](const at::Tensor& tensor) { return !tensor.defined(); });
+    read_ahead(*tensors);
     Py_RETURN_NONE;
   });
 }

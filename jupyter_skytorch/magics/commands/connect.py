@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jupyter_skytorch.compute import connect
+from jupyter_skytorch.display.quantities import count
+from jupyter_skytorch.display.text import tell
 from jupyter_skytorch.magics.names import targets
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def run(options: argparse.Namespace, magics: SkyMagics) -> Compute:
     target = options.target or magics.target
     token_file = options.token_file or (magics.token_file if target == magics.target else None)
     terms = {name: getattr(options, name) or default for name, default in magics.terms.items()}
-    return connect(
+    compute = connect(
         target,
         name=options.name,
         token_file=token_file or None,
@@ -62,3 +64,6 @@ def run(options: argparse.Namespace, magics: SkyMagics) -> Compute:
         reconnect_timeout=magics.reconnect_timeout,
         **terms,
     )
+    if compute.restorable:
+        tell(f"{count(compute.restorable, 'checkpoint')} on {compute.name} can be restored: %sky restore")
+    return compute

@@ -91,7 +91,7 @@ class _Relay:
         session = await self._sessions.default_of(caller.get())
         # The token has shown that the session is the caller's, who can't know the secret of one it didn't create.
         request.attach.session_id = session.session_id
-        request.attach.attach_secret = session.worker.spec.attach_secret
+        request.attach.attach_secret = session.attach_secret
         return session, request.SerializeToString()
 
     async def _pass_on(self, session: Session, first: bytes, context: Context) -> None:

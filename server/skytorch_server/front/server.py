@@ -25,6 +25,7 @@ from skytorch_wire import __version__, metrics_pb2_grpc, sessions_pb2_grpc
 
 from .auth import AuthInterceptor, Principals
 from .census import SessionCensus
+from .checkpoints import CheckpointLimits, Checkpoints
 from .devices import Devices
 from .door import Door
 from .forkserver import ForkServer
@@ -67,6 +68,8 @@ class Server:
         unix_socket: Path | None = None,
         direct: bool = True,
         functions: bool = True,
+        checkpoint_folder: Path | None = None,
+        checkpoint_limits: CheckpointLimits | None = None,
     ) -> None:
         """Prepares a server; nothing listens yet.
 
@@ -81,8 +84,11 @@ class Server:
             unix_socket: the one place to listen, instead of a port.
             direct: whether clients are told of the sockets of their sessions' own processes.
             functions: whether sessions run functions that their clients send.
+            checkpoint_folder: where named objects are kept on disk; None: nowhere.
+            checkpoint_limits: what a principal may keep there.
 
         Raises:
+            OSError: `checkpoint_folder` can't be used.
             SecretFileError: `token_file` can't be read or understood.
         """
         self._principals = Principals(token_file)
@@ -96,6 +102,7 @@ class Server:
         self._unix_socket = unix_socket
         self._direct = direct
         self._functions = functions
+        self._checkpoints = Checkpoints(checkpoint_folder, checkpoint_limits or CheckpointLimits())
         self._listening: asyncio.Future[Listening] = asyncio.get_running_loop().create_future()
         self._stop = asyncio.Event()
         self.boot_id = secrets.token_hex(16)
@@ -138,8 +145,9 @@ class Server:
             functions=self._functions,
             allowance=self._allowance,
             limit=self._max_sessions,
+            checkpoints=self._checkpoints,
         )
-        service = SessionService(sessions, devices, direct=self._direct)
+        service = SessionService(sessions, devices, self._checkpoints, direct=self._direct)
         sampler = Sampler(self._metrics_sources, SessionCensus(sessions))
         sessions_pb2_grpc.add_SessionsServicer_to_server(service, grpc_server)
         metrics_pb2_grpc.add_MetricsServicer_to_server(MetricsService(sampler, self.boot_id), grpc_server)
@@ -162,6 +170,7 @@ class Server:
             await healthy.enter_graceful_shutdown()
             door.stop_listening()
             await devices.stop()
+            await self._checkpoints.write_all(sessions.active())
             # The sessions' ends are what ends the calls that still run.
             await asyncio.gather(sessions.close_all("the server was stopped"), grpc_server.stop(_GRACE_SECONDS))
             door.close()

@@ -37,8 +37,14 @@ class Session:
     #: Set when the session is no longer active.
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
+    #: Held while its secret is replaced.
+    replacing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: What its stream is attached with: the one that it began with until another kernel takes it over.
+    attach_secret: bytes = field(default=b"", repr=False)
+
     def __post_init__(self) -> None:
         self.lifetime = Lifetime(self.granted.lease_seconds, self.granted.max_age_seconds)
+        self.attach_secret = self.attach_secret or self.worker.spec.attach_secret
 
     @property
     def active(self) -> bool:

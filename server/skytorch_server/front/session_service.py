@@ -10,16 +10,19 @@ import grpc
 
 from skytorch_server.limits import version_mismatch
 from skytorch_wire import sessions_pb2, sessions_pb2_grpc
+from skytorch_wire.objects import MAX_NAME_BYTES, MAX_OBJECTS
 
+from . import takeover
 from .auth import caller
 from .refusal import Refusal, refusals
 from .worker_calls import WORKER_SECONDS, stats_of, worker_stub
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from skytorch_server.allowance import Granted
 
+    from .checkpoints import Checkpoints
     from .devices import Devices
     from .session import Session
     from .sessions import Sessions
@@ -34,9 +37,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class SessionService(sessions_pb2_grpc.SessionsServicer):
     """Checks what comes from the wire, and leaves the rest to :class:`.sessions.Sessions`."""
 
-    def __init__(self, sessions: Sessions, devices: Devices, *, direct: bool) -> None:
+    def __init__(self, sessions: Sessions, devices: Devices, checkpoints: Checkpoints, *, direct: bool) -> None:
         self._sessions = sessions
         self._devices = devices
+        self._checkpoints = checkpoints
         self._direct = direct
 
     async def Create(  # noqa: N802
@@ -45,8 +49,21 @@ class SessionService(sessions_pb2_grpc.SessionsServicer):
         async with refusals(context):
             if mismatch := version_mismatch(request.capabilities.protocol_version):
                 raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, mismatch)
-            _check_texts(request)
+            _check_texts(request.name, request.labels)
             session = await self._sessions.create(caller.get(), request.name, request.labels, self._granted(request))
+            return await self._created(session)
+        raise AssertionError
+
+    async def TakeOver(  # noqa: N802
+        self, request: sessions_pb2.TakeOverRequest, context: Context
+    ) -> sessions_pb2.CreateSessionResponse:
+        async with refusals(context):
+            if mismatch := version_mismatch(request.capabilities.protocol_version):
+                raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, mismatch)
+            _check_texts(request.name, request.labels)
+            session = self._sessions.find_active(request.session_id, caller.get())
+            await takeover.take_over(session, request.name, request.labels)
+            self._sessions.keep_alive(session)
             return await self._created(session)
         raise AssertionError
 
@@ -90,8 +107,43 @@ class SessionService(sessions_pb2_grpc.SessionsServicer):
         self, request: sessions_pb2.CloseSessionRequest, context: Context
     ) -> sessions_pb2.CloseSessionResponse:
         async with refusals(context):
-            await self._sessions.close(self._sessions.find(request.session_id, caller.get()))
+            session = self._sessions.find(request.session_id, caller.get())
+            if request.keep_named:
+                return sessions_pb2.CloseSessionResponse(kept=await takeover.leave(self._sessions, session))
+            await self._sessions.close(session)
         return sessions_pb2.CloseSessionResponse()
+
+    async def WriteCheckpoint(  # noqa: N802
+        self, request: sessions_pb2.WriteCheckpointRequest, context: Context
+    ) -> sessions_pb2.Checkpoint:
+        async with refusals(context):
+            session = self._sessions.find_active(request.session_id, caller.get())
+            _check_objects(request.objects)
+            return await self._checkpoints.write(session, request.name, request.objects)
+        raise AssertionError
+
+    async def Restore(  # noqa: N802
+        self, request: sessions_pb2.RestoreRequest, context: Context
+    ) -> sessions_pb2.RestoreResponse:
+        async with refusals(context):
+            session = self._sessions.find_active(request.session_id, caller.get())
+            _check_objects(request.objects)
+            return await self._checkpoints.restore(session, request.name, request.objects)
+        raise AssertionError
+
+    async def ListCheckpoints(  # noqa: N802
+        self, _request: sessions_pb2.ListCheckpointsRequest, context: Context
+    ) -> sessions_pb2.ListCheckpointsResponse:
+        async with refusals(context):
+            return sessions_pb2.ListCheckpointsResponse(checkpoints=await self._checkpoints.list(caller.get()))
+        raise AssertionError
+
+    async def DeleteCheckpoint(  # noqa: N802
+        self, request: sessions_pb2.DeleteCheckpointRequest, context: Context
+    ) -> sessions_pb2.DeleteCheckpointResponse:
+        async with refusals(context):
+            await self._checkpoints.delete(caller.get(), request.name)
+        return sessions_pb2.DeleteCheckpointResponse()
 
     async def Watch(  # noqa: N802
         self, _request: sessions_pb2.WatchSessionsRequest, context: Context
@@ -114,11 +166,12 @@ class SessionService(sessions_pb2_grpc.SessionsServicer):
         worker = session.worker
         return sessions_pb2.CreateSessionResponse(
             session=session.message(),
-            attach_secret=worker.spec.attach_secret,
+            attach_secret=session.attach_secret,
             boot_id=self._sessions.boot_id,
             capabilities=worker.spec.capabilities(),
             devices=await self._devices.get(),
             endpoints=self._endpoints(worker),
+            checkpoints=await self._checkpoints.count(session.principal),
         )
 
     def _endpoints(self, worker: WorkerProcess) -> list[sessions_pb2.Endpoint]:
@@ -136,10 +189,18 @@ async def _with_stats(session: Session) -> sessions_pb2.Session:
     return session.message(await stats_of(session) if session.active else None)
 
 
-def _check_texts(request: sessions_pb2.CreateSessionRequest) -> None:
-    texts = [request.name, *request.labels.keys(), *request.labels.values()]
-    if len(request.labels) > _MAX_LABELS or any(len(text) > _MAX_TEXT for text in texts):
+def _check_texts(name: str, labels: Mapping[str, str]) -> None:
+    texts = [name, *labels.keys(), *labels.values()]
+    if len(labels) > _MAX_LABELS or any(len(text) > _MAX_TEXT for text in texts):
         raise Refusal(
             grpc.StatusCode.INVALID_ARGUMENT,
             f"a session has at most {_MAX_LABELS} labels, and names and labels at most {_MAX_TEXT} characters",
+        )
+
+
+def _check_objects(names: Sequence[str]) -> None:
+    if len(names) > MAX_OBJECTS or any(len(name.encode()) > MAX_NAME_BYTES for name in names):
+        raise Refusal(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"a session has at most {MAX_OBJECTS} objects, whose names have at most {MAX_NAME_BYTES} bytes",
         )

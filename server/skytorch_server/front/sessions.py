@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from skytorch_server.allowance import Allowance, Granted
 
+    from .checkpoints import Checkpoints
     from .forkserver import ForkServer
 
 _log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Sessions:
         functions: bool,
         allowance: Allowance,
         limit: int,
+        checkpoints: Checkpoints,
     ) -> None:
         """`folder` is ours alone (0700); `limit` is the number of sessions at a time.
 
@@ -71,6 +73,7 @@ class Sessions:
         self._chunk_bytes = chunk_bytes
         self._functions = functions
         self._limit = limit
+        self._checkpoints = checkpoints
         self._active: dict[str, Session] = {}
         self._ended: OrderedDict[str, tuple[float, Session]] = OrderedDict()
         self._starting = 0
@@ -154,6 +157,7 @@ class Sessions:
             pending_records=self.allowance.pending_records,
             pending_bytes=self.allowance.pending_bytes,
             log_level=logging.getLogger().getEffectiveLevel(),
+            checkpoints=self._checkpoints.folder(principal),
         )
         try:
             if self._closing:

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
         tuple[bytes, list[torch.Tensor]],
     ]
 
+    import torch
+
+    #: Its name, its pickle, and its storages, each as the tensor that it was allocated as, if it has values.
+    NamedObject = tuple[str, bytes, list[torch.Tensor | None]]
+
 #: What an item of :meth:`Executor.collect` is.
 MESSAGE, DONE, MALFORMED = 0, 1, 2
 
@@ -54,6 +59,12 @@ class Executor(Protocol):
         It answers with the reply, and with what the parcel holds.
         """
 
+    def begin(self) -> None:
+        """Begin the log anew, with record 1: of what the session holds, only named objects stay.
+
+        One submission for route 0: DONE comes when what was submitted before is executed, and this done.
+        """
+
     def collect(self) -> list[tuple[int, int, bytes]]:
         """What is to be sent: (route, kind, payload).
 
@@ -81,6 +92,15 @@ class Executor(Protocol):
 
     def cancel(self, first: int, last: int) -> None:
         """Skip the stream's ops in this range of sequence numbers, from now on."""
+
+    def visit(self, visitor: Callable[[list[NamedObject]], list[NamedObject]]) -> None:
+        """Call `visitor` with the named objects on the executor's thread, when what was submitted is executed.
+
+        What it returns gets a name too. It raises nothing, and tells itself whoever waits for it.
+        """
+
+    def named(self) -> int:
+        """How many objects the session holds under a name."""
 
     def stats(self) -> Mapping[str, int]:
         """Counters since the start, named as the fields of SessionStats."""

@@ -17,7 +17,7 @@ import grpc
 from skytorch_wire import service_pb2
 
 from .replies import MalformedError
-from .stream import TAKEN_OVER, End
+from .stream import End
 
 if TYPE_CHECKING:
     from .replies import Route
@@ -78,7 +78,7 @@ class LocalStreams:
             farewell = _send(connection, service_pb2.StreamResponse(ended=ended).SerializeToString())
             await asyncio.wait_for(farewell, _FAREWELL_SECONDS)
 
-    async def _operations(self, connection: socket.socket, taken_over: asyncio.Future[None]) -> End | None:
+    async def _operations(self, connection: socket.socket, taken_over: asyncio.Future[End]) -> End | None:
         await _send(connection, self._stream.reopened(by_socket=True))
         connection.setblocking(True)
         self._route.attach(connection.fileno(), self._stream.inflate)
@@ -92,7 +92,7 @@ class LocalStreams:
                 connection.shutdown(socket.SHUT_RDWR)
             executed.cancel()
         if taken_over.done():
-            return TAKEN_OVER
+            return taken_over.result()
         try:
             await executed
         except MalformedError as error:

@@ -48,6 +48,13 @@ class Route:
         self._executor.attach(socket, inflate)
         self.finish()
 
+    async def begin(self) -> None:
+        """As :meth:`.Executor.begin`; returns when it is done."""
+        self._submitted += 1
+        self._executor.begin()
+        while self._executed != self._submitted:
+            await self._replies.progress()
+
     def finish(self) -> None:
         """Nothing more will be submitted: :meth:`next` returns None after the last message."""
         self._finishing = True

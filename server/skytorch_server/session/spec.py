@@ -40,6 +40,8 @@ class SessionSpec:
     log_level: int
     functions: bool = True
     """Whether functions that the client sends are run."""
+    checkpoints: Path | None = None
+    """The folder of those of the session's principal, where the server keeps any."""
 
     @property
     def socket(self) -> Path:

@@ -7,7 +7,6 @@ passes no queue and wakes one task.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from skytorch_server.limits import version_mismatch
 from skytorch_wire import service_pb2
 from skytorch_wire.compression import COMPRESSED, Inflater, InflationError
 
+from .attach_secret import AttachSecret
 from .replies import MalformedError
 
 if TYPE_CHECKING:
@@ -46,6 +46,10 @@ class End:
 
 
 TAKEN_OVER = End(grpc.StatusCode.ABORTED, "a newer stream has taken over this session")
+ANOTHER_KERNEL = End(grpc.StatusCode.ABORTED, "another kernel has taken over this session")
+# How long what was issued to a log that is over may still run, before the rest of it is skipped.
+_DRAIN_SECONDS = 5.0
+_ALL = 1, 2**64 - 1
 
 
 class Stream:
@@ -59,7 +63,8 @@ class Stream:
         self._epoch = 0
         self._inflater: Inflater | None = None
         self._replies_received = 0
-        self._taken_over: asyncio.Future[None] | None = None
+        self._taken_over: asyncio.Future[End] | None = None
+        self._secret = AttachSecret(spec.attach_secret)
         self._free = asyncio.Lock()
 
     async def operations(self, _requests: object, context: Context) -> None:
@@ -68,7 +73,7 @@ class Stream:
         if end is not None:
             await context.abort(end.code, end.message)
 
-    async def attach(self, first: Any, serve: Callable[[asyncio.Future[None]], Awaitable[End | None]]) -> End | None:
+    async def attach(self, first: Any, serve: Callable[[asyncio.Future[End]], Awaitable[End | None]]) -> End | None:
         """Has `serve` serve the stream that begins with the message `first`, if that is right; how it ended.
 
         `serve` gets the future of a newer stream that takes over, and calls :meth:`reopened`.
@@ -77,18 +82,45 @@ class Stream:
         if isinstance(attach, End):
             return attach
         self._epoch = attach.epoch
-        if self._taken_over is not None and not self._taken_over.done():
-            self._taken_over.set_result(None)
-        taken_over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._end(TAKEN_OVER)
+        taken_over: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self._taken_over = taken_over
         async with self._free:
             wanted = service_pb2.COMPRESSION_ZSTD in attach.capabilities.compressions
             self._inflater = Inflater() if wanted else None
             self._replies_received = attach.replies_received
+            if attach.begin and not taken_over.done():
+                await self._begin()
             end = await serve(taken_over)
         if end is not None:
             _log.info("session %s: stream ended: %s", self._spec.session_id, end.message)
         return end
+
+    async def replace_secret(self, secret: bytes, new: bytes, *, begin: bool) -> bool:
+        """Ends the stream that is attached for good: from now on only `new` attaches one. False: `secret` isn't right.
+
+        `begin`: the log begins anew at once, else when the next stream says so.
+        """
+        if not self._secret.replace(secret, new):
+            return False
+        self._epoch = 0
+        self._end(ANOTHER_KERNEL)
+        if begin:
+            async with self._free:
+                await self._begin()
+        return True
+
+    def _end(self, end: End) -> None:
+        if self._taken_over is not None and not self._taken_over.done():
+            self._taken_over.set_result(end)
+
+    async def _begin(self) -> None:
+        """Begins the log anew, when what was submitted is executed."""
+        skip = asyncio.get_running_loop().call_later(_DRAIN_SECONDS, self._executor.cancel, *_ALL)
+        try:
+            await self._route.begin()
+        finally:
+            skip.cancel()
 
     def reopened(self, *, by_socket: bool) -> bytes:
         """Makes the route ready; the answer to `attach`."""
@@ -101,7 +133,7 @@ class Stream:
             raise InflationError("this stream has no compression")
         return self._inflater.inflate(request)
 
-    async def _serve(self, context: Context, taken_over: asyncio.Future[None]) -> End | None:
+    async def _serve(self, context: Context, taken_over: asyncio.Future[End]) -> End | None:
         await context.write(self.reopened(by_socket=False))
         reading = asyncio.create_task(self._read(context))
         writing = asyncio.create_task(self._write(context))
@@ -113,7 +145,7 @@ class Stream:
                 self._route.finish()
                 await asyncio.wait(ends[1:], return_when=asyncio.FIRST_COMPLETED)
             if taken_over.done():
-                return TAKEN_OVER
+                return taken_over.result()
             return writing.result()
         finally:
             self._route.detach()
@@ -160,7 +192,9 @@ class Stream:
             )
         if attach.session_id != self._spec.session_id:
             return End(grpc.StatusCode.NOT_FOUND, f"there is no session {attach.session_id!r} here")
-        if not hmac.compare_digest(attach.attach_secret, self._spec.attach_secret):
+        if self._secret.was(attach.attach_secret):
+            return ANOTHER_KERNEL
+        if not self._secret.matches(attach.attach_secret):
             return End(grpc.StatusCode.PERMISSION_DENIED, "the attach secret is not this session's")
         if mismatch := version_mismatch(attach.capabilities.protocol_version):
             return End(grpc.StatusCode.FAILED_PRECONDITION, mismatch)

@@ -18,6 +18,7 @@ from skytorch_server.logs import set_up_logging
 from skytorch_wire import sessions_pb2_grpc
 
 from . import executor as native_executor
+from .checkpoints import Checkpoints
 from .functions import Functions
 from .local_stream import LocalStreams
 from .replies import Replies
@@ -70,7 +71,8 @@ async def _serve(spec: SessionSpec, front: Connection, functions: Functions) -> 
         **Unary(spec, executor, replies).handlers(),
     }
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("skytorch.torch.Service", handlers)])
-    sessions_pb2_grpc.add_WorkerServicer_to_server(WorkerService(executor, functions), server)
+    service = WorkerService(executor, functions, stream, Checkpoints(spec.checkpoints, executor))
+    sessions_pb2_grpc.add_WorkerServicer_to_server(service, server)
     server.add_insecure_port(f"unix:{spec.socket}")
     await server.start()
     local = await LocalStreams.listen(spec, stream, replies.stream)

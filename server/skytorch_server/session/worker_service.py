@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import psutil
 
+from skytorch_server.checkpoints.manifest import CheckpointError
 from skytorch_wire import sessions_pb2, sessions_pb2_grpc
 
 if TYPE_CHECKING:
-    import grpc
+    from collections.abc import AsyncIterator
 
+    from .checkpoints import Checkpoints
     from .executor import Executor
     from .functions import Functions
+    from .stream import Stream
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class WorkerService(sessions_pb2_grpc.WorkerServicer):
-    """Both calls only look something up or set a flag, whatever the executor is at."""
+    """None but the freeing of what has no name waits for what the executor is at."""
 
-    def __init__(self, executor: Executor, functions: Functions) -> None:
+    def __init__(self, executor: Executor, functions: Functions, stream: Stream, checkpoints: Checkpoints) -> None:
         self._executor = executor
         self._functions = functions
+        self._stream = stream
+        self._checkpoints = checkpoints
         self._process = psutil.Process()
 
     async def GetStats(  # noqa: N802
@@ -34,3 +41,36 @@ class WorkerService(sessions_pb2_grpc.WorkerServicer):
         self._executor.cancel(request.from_sequence, request.through_sequence)
         self._functions.interrupt(request.from_sequence, request.through_sequence)
         return sessions_pb2.CancelResponse()
+
+    async def ReplaceSecret(  # noqa: N802
+        self, request: sessions_pb2.ReplaceSecretRequest, context: Context
+    ) -> sessions_pb2.ReplaceSecretResponse:
+        begin = request.free_unnamed
+        if not await self._stream.replace_secret(request.attach_secret, request.new_secret, begin=begin):
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "the attach secret is not this session's")
+        return sessions_pb2.ReplaceSecretResponse(named=self._executor.named())
+
+    async def WriteCheckpoint(  # noqa: N802
+        self, request: sessions_pb2.WriteCheckpointRequest, context: Context
+    ) -> sessions_pb2.Checkpoint:
+        async with _told(context):
+            manifest = await self._checkpoints.write(
+                request.name, request.session_name, request.objects, request.max_bytes
+            )
+            return manifest.message()
+        raise AssertionError
+
+    async def Restore(  # noqa: N802
+        self, request: sessions_pb2.RestoreRequest, context: Context
+    ) -> sessions_pb2.RestoreResponse:
+        async with _told(context):
+            return sessions_pb2.RestoreResponse(objects=await self._checkpoints.restore(request.name, request.objects))
+        raise AssertionError
+
+
+@asynccontextmanager
+async def _told(context: Context) -> AsyncIterator[None]:
+    try:
+        yield
+    except CheckpointError as error:
+        await context.abort(grpc.StatusCode[error.code], str(error))

@@ -47,6 +47,10 @@ enum class Record : uint8_t {
   kFunction = 42,     // slot, count, storages, bytes of the call: runs the function whose call came in parts; replied as data, after
                       // what it writes (kOutput), and leaves a parcel
   kFunctionPart = 43,  // byte offset, data: a part of the next function's call; offset 0 begins another one
+  kSave = 45,         // name, pickle, count, tensors: keeps their storages under the name; replied as data: the storages' keys
+  kLoad = 46,         // name; replied as data: the pickle, and the storages, which are in its parcel (objects.cpp)
+  kForget = 48,       // name; replied as data: whether there was such an object
+  kObjects = 49,      // replied as data: the objects that have names, and their sizes
 };
 
 enum class Value : uint8_t {
@@ -131,6 +135,11 @@ constexpr uint64_t kMaxGraphBytes = 4u << 20;
 constexpr uint64_t kMaxGraphValues = 1u << 16;
 constexpr uint64_t kMaxProfileEvents = 1u << 20;
 constexpr uint64_t kMaxGeneratorStateBytes = 1u << 16;
+constexpr uint64_t kMaxObjects = 1u << 10;
+constexpr uint64_t kMaxObjectNameBytes = 1u << 8;
+constexpr uint64_t kMaxPickleBytes = 16u << 20;
+constexpr uint64_t kMaxPicklesBytes = 256u << 20;  // of a session's objects together
+constexpr uint64_t kMaxParcels = 1u << 8;
 constexpr uint8_t kMaxDtype = 63;
 
 // A layout's second byte.

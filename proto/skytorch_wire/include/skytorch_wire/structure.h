@@ -106,6 +106,16 @@ class Structure {
         in_.varint();
         in_.data();
         return;
+      case Record::kSave:
+        in_.text(kMaxObjectNameBytes);
+        in_.text(kMaxPickleBytes);
+        for (uint64_t n = in_.count(); n > 0; --n) tensor(tag<Value>());
+        return;
+      case Record::kLoad:
+      case Record::kForget:
+        in_.text(kMaxObjectNameBytes);
+        return;
+      case Record::kObjects: return;
     }
     throw Malformed("a record of an unknown kind");
   }

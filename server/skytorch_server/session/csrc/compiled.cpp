@@ -38,6 +38,7 @@ PyMethodDef trace_method = {"trace", trace, METH_O, "trace(tensors) -> tensors: 
 }  // namespace compiled
 
 using namespace compiled;
+using namespace python;
 
 Compiled::~Compiled() {
   if (!job_) return;

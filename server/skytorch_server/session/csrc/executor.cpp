@@ -67,7 +67,7 @@ void Executor::enqueue(Submission submission) {
   std::lock_guard lock(mutex_);
   if (!thread_.joinable() && !closing_) thread_ = std::thread([this] { run(); });
   pending_bytes_ += submission.bytes().size();
-  if (submission.route == 0 && !submission.end) look_at(submission.bytes());
+  if (submission.route == 0 && !submission.end && !submission.begin && !submission.visit) look_at(submission.bytes());
   queue_.push_back(std::move(submission));
   work_.notify_one();
 }
@@ -147,6 +147,10 @@ void Executor::run() {
     lock.unlock();
     if (submission.end) {
       end_socket(submission);
+    } else if (submission.begin) {
+      begin_log();
+    } else if (submission.visit) {
+      call(submission.message);
     } else if (submission.message || submission.connection != refused_) {
       auto refusal = execute(submission);
       if (submission.message) put(submission.route, refusal);
@@ -157,6 +161,30 @@ void Executor::run() {
     if (submission.message) finished_.push_back(submission.message);
     space_.notify_one();
   }
+}
+
+void Executor::begin() {
+  {
+    std::lock_guard lock(mutex_);
+    abandoned_ = true;
+    room_.notify_one();
+  }
+  Submission submission{nullptr, 0, {}};
+  submission.begin = true;
+  enqueue(std::move(submission));
+}
+
+void Executor::begin_log() {
+  interpreter_.begin();
+  executed_.store(0, std::memory_order_relaxed);
+  acknowledged_ = acknowledged_at_ = replied_ = 0;
+  {
+    std::lock_guard lock(mutex_);
+    received_ = kept_bytes_ = 0;
+    kept_.clear();
+    abandoned_ = false;
+  }
+  put(0, std::nullopt);
 }
 
 std::optional<std::string> Executor::execute(const Submission& submission) {

@@ -53,6 +53,14 @@ class Executor final : ReplyPort {
   bool full();
   // Where to write what ran when the process crashes.
   void note_crashes(const char* path);
+  // Begins the log anew, when what was submitted is executed: of what the session holds, only named objects stay. The
+  // stream has no connection meanwhile. One submission for its route.
+  void begin();
+
+  // With the GIL held: has `visitor` called on the executor's thread, when what was submitted is executed, with the named
+  // objects: [(name, pickle, [tensor, or None where there are no values])]. It returns such a list of those that are to
+  // have names too. Whoever waits for it is told by the visitor itself.
+  void visit(PyObject* visitor);
 
   uint64_t pending_bytes();
   uint64_t outbox_bytes();
@@ -62,6 +70,7 @@ class Executor final : ReplyPort {
     uint64_t operations, bytes_received, bytes_sent, storages, storage_bytes, busy_nanoseconds, executed;
   };
   Stats stats() const;
+  uint64_t named() const { return interpreter_.counters().named.load(); }
 
  private:
   struct Submission {
@@ -70,7 +79,9 @@ class Executor final : ReplyPort {
     std::string text;
     uint64_t connection = 0;  // of `text`
     bool end = false;  // of the local socket; `text` says why, unless the client ended it
-    std::string_view bytes() const { return message ? std::string_view(PyBytes_AS_STRING(message), static_cast<size_t>(PyBytes_GET_SIZE(message))) : text; }
+    bool begin = false;  // the log, anew
+    bool visit = false;  // `message` is the visitor
+    std::string_view bytes() const { return message && !visit ? std::string_view(PyBytes_AS_STRING(message), static_cast<size_t>(PyBytes_GET_SIZE(message))) : text; }
   };
   using Bytes = std::shared_ptr<const std::string>;
   struct Item {
@@ -90,6 +101,8 @@ class Executor final : ReplyPort {
   void end_socket(const Submission& submission);
   void reply(std::string message, uint64_t number);
   void forget_replies(uint64_t received);
+  void begin_log();
+  void call(PyObject* visitor);
   void run();
   std::optional<std::string> execute(const Submission& submission);  // why it can't be
   void execute_frame(wire::Reader message);
@@ -120,6 +133,7 @@ class Executor final : ReplyPort {
   // What was replied and not acknowledged: a client that comes back is told again. With `mutex_`.
   std::deque<std::pair<uint64_t, Bytes>> kept_;
   uint64_t kept_bytes_ = 0;
+  bool abandoned_ = false;  // nobody will ask for it: the log is about to begin anew
   uint64_t received_ = 0;  // the first record of the last frame that arrived whole
 
   std::timed_mutex sending_;  // a message goes out; the outermost

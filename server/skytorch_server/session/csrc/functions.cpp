@@ -153,7 +153,7 @@ void Interpreter::function(Reader& in, ReplyPort& port) {
   uint64_t size = in.varint();
   if (size == 0 || size != functions_.size()) throw Malformed("a function's call has " + std::to_string(functions_.size()) + " bytes, not " + std::to_string(size));
   current_ = nullptr;
-  parcels_.keep(sequence_, {});
+  parcels_.keep_new(sequence_, {});
   auto refuse = [&](wire::ErrorKind kind, const std::string& why) {
     functions_.discard();
     fail({kind, why}, true);
@@ -179,7 +179,7 @@ void Interpreter::function(Reader& in, ReplyPort& port) {
   }
   for (uint64_t id : ids) resized(id);
   if (!result.reply) return;
-  parcels_.keep(sequence_, std::move(result.slots));
+  parcels_.keep_new(sequence_, std::move(result.slots));
   auto bytes = result.bytes();
   data(bytes.data(), bytes.size(), port);
 }

@@ -68,6 +68,7 @@ class Graphs {
   // Throws wire::Malformed for a number that names no graph.
   Operator& at(uint64_t number);
   void erase(uint64_t number);
+  void clear() { by_number_.clear(); }
 
  private:
   Operators& operators_;

@@ -25,6 +25,8 @@ namespace {
 constexpr size_t kMaxReported = 256;
 // Stands for a record that isn't the stream's, where poison names its cause.
 constexpr uint64_t kUnaryOrigin = uint64_t{1} << 63;
+// The same for a record of a log that is over.
+constexpr uint64_t kEarlierOrigin = kUnaryOrigin + 1;
 
 // Some ops leave the conjugate of their result in the output, and say so in its conjugate bit, which stays here.
 void write_conjugates(const at::Tensor& output, bool conjugate) {
@@ -112,10 +114,38 @@ void Interpreter::execute(Reader& in, uint64_t sequence, ReplyPort& port) {
       functions_.part(offset, in.data());
       break;
     }
+    case Record::kSave: save(in, port); break;
+    case Record::kLoad: load(in, port); break;
+    case Record::kForget: forget(in, port); break;
+    case Record::kObjects: list_objects(port); break;
     default: throw Malformed("a record of an unknown kind");
   }
+  count();
+}
+
+void Interpreter::count() {
   counters_.storages.store(store_.size(), std::memory_order_relaxed);
   counters_.storage_bytes.store(store_.bytes(), std::memory_order_relaxed);
+  counters_.named.store(objects_.size(), std::memory_order_relaxed);
+}
+
+void Interpreter::begin() {
+  current_ = nullptr;
+  line_ = cell_ = 0;
+  stack_.clear();
+  touched_.clear();
+  replies_.clear();
+  graphs_.clear();
+  operators_.renumber();
+  generators_ = {};
+  devices_ = {};
+  parcels_.clear();
+  store_.clear(kEarlierOrigin);
+  segment_.reset();
+  profile_.reset();
+  reported_.clear();
+  cancel(1, 0);
+  count();
 }
 
 void Interpreter::flush(ReplyPort& port) {

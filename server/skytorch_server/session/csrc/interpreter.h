@@ -10,6 +10,7 @@
 #include "failure.h"
 #include "functions.h"
 #include "graphs.h"
+#include "objects.h"
 #include "operators.h"
 #include "parcels.h"
 #include "profile.h"
@@ -29,7 +30,7 @@ class ReplyPort {
 };
 
 struct Counters {
-  std::atomic<uint64_t> operations{0}, storages{0}, storage_bytes{0};
+  std::atomic<uint64_t> operations{0}, storages{0}, storage_bytes{0}, named{0};
   std::atomic<uint64_t> shared_in{0}, shared_out{0};  // bytes that came and went through the segment
 };
 
@@ -43,12 +44,18 @@ class Interpreter {
   void flush(ReplyPort& port);
   bool has_replies() const { return !replies_.empty(); }
 
+  // A new log begins: what is numbered by the one before goes.
+  void begin();
+  // Brings the counters up to date.
+  void count();
+
   // Skips ops of the stream in [first, last] from now on. Called from any thread.
   void cancel(uint64_t first, uint64_t last);
   const Counters& counters() const { return counters_; }
   Functions& functions() { return functions_; }
   // Where the op stands that was called last, or null.
   const Operator* const* running() const { return &current_; }
+  Objects& objects() { return objects_; }
 
  private:
   void execute(wire::Reader& in, uint64_t sequence, ReplyPort& port);
@@ -83,6 +90,11 @@ class Interpreter {
   void function(wire::Reader& in, ReplyPort& port);
   void output(uint64_t stream, std::string_view text, ReplyPort& port);
   void resized(uint64_t id);
+  // In objects.cpp.
+  void save(wire::Reader& in, ReplyPort& port);
+  void load(wire::Reader& in, ReplyPort& port);
+  void forget(wire::Reader& in, ReplyPort& port);
+  void list_objects(ReplyPort& port);
 
   // In sharing.cpp.
   void share();
@@ -106,7 +118,8 @@ class Interpreter {
   Operators operators_;
   Values values_{store_, devices_, generators_};
   Graphs graphs_{operators_, values_};
-  Parcels parcels_;
+  Objects objects_{store_};
+  Parcels parcels_{store_};
   Functions functions_;
 
   uint64_t sequence_ = 0;

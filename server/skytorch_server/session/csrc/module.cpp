@@ -84,6 +84,13 @@ PyObject* serve_functions(PyObject* self, PyObject* args) {
   Py_RETURN_NONE;
 }
 
+PyObject* begin(PyObject* self, PyObject*) {
+  return guarded([&] {
+    of(self).begin();
+    Py_RETURN_NONE;
+  });
+}
+
 PyObject* collect(PyObject* self, PyObject*) {
   return guarded([&] { return of(self).collect(); });
 }
@@ -116,6 +123,15 @@ PyObject* cancel(PyObject* self, PyObject* args) {
   Py_RETURN_NONE;
 }
 
+PyObject* named(PyObject* self, PyObject*) { return PyLong_FromUnsignedLongLong(of(self).named()); }
+
+PyObject* visit(PyObject* self, PyObject* visitor) {
+  return guarded([&] {
+    of(self).visit(visitor);
+    Py_RETURN_NONE;
+  });
+}
+
 PyObject* stats(PyObject* self, PyObject*) {
   auto now = of(self).stats();
   auto number = [](uint64_t value) { return static_cast<unsigned long long>(value); };
@@ -135,6 +151,7 @@ PyMethodDef methods[] = {
     {"resume", resume, METH_VARARGS, "resume(replies_received, by_socket) -> the first record of the last frame that arrived: what the client lacks is sent again."},
     {"detach", detach, METH_NOARGS, "detach() -> whether the stream's connection, which is used no more, had whole messages only."},
     {"serve_functions", serve_functions, METH_VARARGS, "serve_functions(hook, max_bytes): have the hook run functions, whose calls have at most so many bytes, 0: any number."},
+    {"begin", begin, METH_NOARGS, "begin(): begin the log anew, with record 1, as one submission; named objects alone stay."},
     {"collect", collect, METH_NOARGS, "collect() -> [(route, kind, payload)]: what is to be sent; kind 0 message, 1 done, 2 malformed."},
     {"fileno", fileno_, METH_NOARGS, "fileno() -> a descriptor that is readable when there is something to collect."},
     {"limit", limit, METH_VARARGS, "limit(memory_bytes, pending_records, pending_bytes): bound what tensors take (0: not), and what is queued."},
@@ -143,6 +160,8 @@ PyMethodDef methods[] = {
     {"pending_bytes", pending_bytes, METH_NOARGS, "pending_bytes() -> bytes submitted and not executed."},
     {"outbox_bytes", outbox_bytes, METH_NOARGS, "outbox_bytes() -> bytes executed and not collected."},
     {"cancel", cancel, METH_VARARGS, "cancel(first, last): skip the stream's ops in this range of sequence numbers."},
+    {"named", named, METH_NOARGS, "named() -> how many objects have a name."},
+    {"visit", visit, METH_O, "visit(visitor): call it with the named objects, in the order of the log; it returns some more."},
     {"stats", stats, METH_NOARGS, "stats() -> dict of counters since the start."},
     {"close", close_, METH_NOARGS, "close(): end the thread after the record that it is at."},
     {nullptr, nullptr, 0, nullptr}};

@@ -122,6 +122,11 @@ void Operators::define(uint64_t index, std::string_view name, uint64_t schema_ha
   by_index_[index] = refused_.back().get();
 }
 
+void Operators::renumber() {
+  by_index_.clear();
+  refused_.clear();
+}
+
 Operator& Operators::at(uint64_t index) {
   if (index >= by_index_.size() || !by_index_[index]) throw Malformed("op number " + std::to_string(index) + " was never defined");
   return *by_index_[index];

@@ -43,6 +43,8 @@ class Operators {
   // a client of another torch version may go on with all others.
   void define(uint64_t index, std::string_view name, uint64_t schema_hash);
   Operator& at(uint64_t index);
+  // Forgets the numbers.
+  void renumber();
 
  private:
   std::unordered_map<std::string, std::unique_ptr<Operator>> by_name_;

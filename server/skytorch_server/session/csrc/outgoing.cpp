@@ -64,7 +64,7 @@ void Executor::bulk(const Writer& head, const void* data, size_t size) {
   put(route_, Outgoing::kMessage, std::make_shared<const std::string>(message.take()));
 }
 
-bool Executor::room() const { return outbox_bytes_ < kOutboxLimit && (route_ != 0 || kept_bytes_ < kKeptLimit); }
+bool Executor::room() const { return outbox_bytes_ < kOutboxLimit && (route_ != 0 || abandoned_ || kept_bytes_ < kKeptLimit); }
 
 // A message of the stream; `number` is 0 if it has no replies.
 void Executor::reply(std::string message, uint64_t number) {

@@ -7,20 +7,30 @@
 #include <unordered_map>
 #include <vector>
 
+#include "store.h"
+
 namespace skytorch {
 
-// Each is known by the sequence number of the record that it came out of, and kept until it is dropped. A slot is a
-// storage, given as all of its bytes.
+// Each is known by the sequence number of the record that it came out of, and kept until it is dropped. A slot is a storage.
 class Parcels {
  public:
-  void keep(uint64_t parcel, std::vector<at::Tensor> slots) { by_record_[parcel] = std::move(slots); }
+  explicit Parcels(Store& store) : store_(store) {}
+
+  void keep(uint64_t parcel, std::vector<SharedEntry> slots);
+  // Of new storages, each given as all of its bytes.
+  void keep_new(uint64_t parcel, std::vector<at::Tensor> slots);
   // Takes a slot out; throws wire::Malformed when there is nothing.
-  at::Tensor take(uint64_t parcel, uint64_t slot);
+  SharedEntry take(uint64_t parcel, uint64_t slot);
   // Throws wire::Malformed when there is no such parcel.
   void drop(uint64_t parcel);
+  void clear();
+  size_t size() const { return by_record_.size(); }
 
  private:
-  std::unordered_map<uint64_t, std::vector<at::Tensor>> by_record_;
+  void release(std::vector<SharedEntry> slots);
+
+  Store& store_;
+  std::unordered_map<uint64_t, std::vector<SharedEntry>> by_record_;
 };
 
 }  // namespace skytorch

@@ -10,20 +10,43 @@ using wire::Malformed;
 Entry& Store::at(uint64_t id) {
   auto found = entries_.find(id);
   if (found == entries_.end()) throw Malformed("storage " + std::to_string(id) + " is not in this session");
-  return found->second;
+  return *found->second;
 }
 
 Entry& Store::put(uint64_t id, at::Tensor home) {
   auto [place, fresh] = entries_.try_emplace(id);
   if (!fresh) throw Malformed("storage " + std::to_string(id) + " exists already");
-  place->second.home = std::move(home);
-  count(place->second);
-  return place->second;
+  place->second = make(std::move(home));
+  return *place->second;
+}
+
+SharedEntry Store::make(at::Tensor home) {
+  auto entry = std::make_shared<Entry>(std::move(home));
+  count(*entry);
+  return entry;
 }
 
 void Store::erase(uint64_t id) {
-  discount(at(id));
-  entries_.erase(id);
+  at(id);
+  auto found = entries_.find(id);
+  release(std::move(found->second));
+  entries_.erase(found);
+}
+
+void Store::adopt(uint64_t id, SharedEntry entry) {
+  if (!entries_.try_emplace(id, std::move(entry)).second) throw Malformed("storage " + std::to_string(id) + " exists already");
+}
+
+void Store::release(SharedEntry entry) {
+  if (entry.use_count() == 1) discount(*entry);
+}
+
+void Store::clear(uint64_t origin) {
+  for (auto& [id, entry] : entries_) {
+    if (entry->poisoned_by) entry->poisoned_by = origin;
+    release(std::move(entry));
+  }
+  entries_.clear();
 }
 
 void Store::resize(uint64_t id, int64_t bytes) {
