@@ -76,11 +76,9 @@ class Client:
 
 
 def mebibytes(pid: int) -> float:
-    """Of a process, its share of shared pages included."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    raise OSError("no Pss")
+    """Of a process, its share of shared pages included. Pages of files are torch's, and shared by all of the machine."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:"))) / 1024
 
 
 def sample(pid: int, began: float) -> Sample:
