@@ -76,7 +76,7 @@ class Client:
 
 
 def mebibytes(pid: int) -> float:
-    """Of a process, its share of shared pages included; not those of files, which are torch's for all of the machine."""
+    """Of a process, its share of shared pages included; without those of files, which are torch's for all."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:"))) / 1024
 
