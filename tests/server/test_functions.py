@@ -188,11 +188,11 @@ def test_a_server_without_functions_says_so(start_server: StartServer, connect: 
 
 
 def test_a_call_is_bounded_by_the_session_s_memory(start_server: StartServer, connect: Connect) -> None:
-    server = start_server("--session-memory", "256MiB")
+    server = start_server("--session-memory", "8MiB")
     client = connect(server.target)
     stream = client.stream(client.create())
     stream.response()
-    part = bytes(32 << 20)
+    part = bytes(1 << 20)
     stream.send(CPU, 1)
     for i in range(9):
         stream.send(Writer().function_part(i * len(part), part).take(), 1)
