@@ -101,6 +101,17 @@ class NoWayError(ConnectError):
     """A way leads nowhere; another one may. The message is one line."""
 
 
+def _channel(way: Way) -> grpc.Channel:
+    if way.encryption is None:
+        return grpc.insecure_channel(way.target, options=way.options)
+    try:
+        credentials = way.encryption.channel_credentials()
+    except ValueError as error:
+        # Its files may be about to be replaced.
+        raise NoWayError(f"TLS can't begin: {error}") from None
+    return grpc.secure_channel(way.target, credentials, options=way.options)
+
+
 class Stream:
     """An attached stream, to be started. `ended` is then called once, on the receiver's thread."""
 
@@ -120,11 +131,7 @@ class Stream:
         self.way = way
         self._sink = sink
         self._ended = ended
-        self._channel = (
-            grpc.secure_channel(way.target, way.encryption.channel_credentials(), options=way.options)
-            if way.encryption is not None
-            else grpc.insecure_channel(way.target, options=way.options)
-        )
+        self._channel = _channel(way)
         self._requests = _Requests(attach, sink)
         start: Any = self._channel.stream_stream(_METHOD, request_serializer=None, response_deserializer=None)
         self._call: Any = start(self._requests, metadata=tuple(metadata))

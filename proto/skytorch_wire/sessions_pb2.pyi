@@ -82,7 +82,7 @@ class Expiry(_message.Message):
     def __init__(self, seconds: _Optional[float] = ..., cause: _Optional[_Union[Expiry.Cause, str]] = ..., soon: _Optional[bool] = ...) -> None: ...
 
 class SessionStats(_message.Message):
-    __slots__ = ("operations", "bytes_received", "bytes_sent", "storages", "storage_bytes", "busy_nanoseconds", "executed", "resident_bytes")
+    __slots__ = ("operations", "bytes_received", "bytes_sent", "storages", "storage_bytes", "busy_nanoseconds", "executed", "resident_bytes", "queued_bytes")
     OPERATIONS_FIELD_NUMBER: _ClassVar[int]
     BYTES_RECEIVED_FIELD_NUMBER: _ClassVar[int]
     BYTES_SENT_FIELD_NUMBER: _ClassVar[int]
@@ -91,6 +91,7 @@ class SessionStats(_message.Message):
     BUSY_NANOSECONDS_FIELD_NUMBER: _ClassVar[int]
     EXECUTED_FIELD_NUMBER: _ClassVar[int]
     RESIDENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_BYTES_FIELD_NUMBER: _ClassVar[int]
     operations: int
     bytes_received: int
     bytes_sent: int
@@ -99,7 +100,8 @@ class SessionStats(_message.Message):
     busy_nanoseconds: int
     executed: int
     resident_bytes: int
-    def __init__(self, operations: _Optional[int] = ..., bytes_received: _Optional[int] = ..., bytes_sent: _Optional[int] = ..., storages: _Optional[int] = ..., storage_bytes: _Optional[int] = ..., busy_nanoseconds: _Optional[int] = ..., executed: _Optional[int] = ..., resident_bytes: _Optional[int] = ...) -> None: ...
+    queued_bytes: int
+    def __init__(self, operations: _Optional[int] = ..., bytes_received: _Optional[int] = ..., bytes_sent: _Optional[int] = ..., storages: _Optional[int] = ..., storage_bytes: _Optional[int] = ..., busy_nanoseconds: _Optional[int] = ..., executed: _Optional[int] = ..., resident_bytes: _Optional[int] = ..., queued_bytes: _Optional[int] = ...) -> None: ...
 
 class Device(_message.Message):
     __slots__ = ("type", "index", "name", "memory_bytes")

@@ -11,21 +11,18 @@ import argparse
 import asyncio
 import signal
 import sys
-from difflib import get_close_matches
 from pathlib import Path
 
 from skytorch_wire import __version__
 
 from .allowance import Allowance, add_flags
-from .arguments import positive_int, seconds, whole_number
+from .arguments import port, positive_int, seconds, whole_number
 from .checkpoints.flags import add_checkpoint_flags
 from .limits import CHUNK_BYTES, CHUNK_BYTES_RANGE
 from .logs import set_up_logging
-from .metrics.registry import SOURCES
 from .trust_flags import add_trust_flags, check_trust
+from .watch_flags import add_watch_flags
 
-_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-_LAST_PORT = 65535
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -34,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     check_trust(parser, options)
-    set_up_logging(options.log_level)
+    set_up_logging(options.log_level, options.log_format)
     # Until the server runs and ends in its own order, the ordinary exit cleans up what there is.
     for number in _STOP_SIGNALS:
         signal.signal(number, lambda *_: sys.exit(0))
@@ -57,6 +54,7 @@ async def _serve(options: argparse.Namespace) -> None:
     from .front.checkpoints import CheckpointLimits
     from .front.server import Server, serve
     from .front.tls import Tls
+    from .quota import Quota
 
     server = Server(
         token_file=options.token_file,
@@ -71,6 +69,12 @@ async def _serve(options: argparse.Namespace) -> None:
         functions=options.functions,
         checkpoint_folder=options.checkpoint_dir,
         checkpoint_limits=CheckpointLimits(options.max_checkpoints, options.max_checkpoint_bytes),
+        max_message_bytes=options.max_message_bytes,
+        quota=Quota(options.max_sessions_per_principal, options.max_memory_per_principal),
+        audit_log=options.audit_log,
+        metrics_port=options.metrics_port,
+        metrics_host=options.metrics_host,
+        log_format=options.log_format,
     )
     loop = asyncio.get_running_loop()
     for number in _STOP_SIGNALS:
@@ -87,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument(
         "--port",
-        type=_port,
+        type=port,
         default=environment("SKYTORCH_PORT", "50051"),
         help="TCP port, 0 for any free one (SKYTORCH_PORT, default 50051)",
     )
@@ -121,21 +125,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="BYTES",
         help=f"preferred payload of one frame of bulk data (SKYTORCH_CHUNK_SIZE, default {CHUNK_BYTES})",
     )
-    parser.add_argument(
-        "--log-level",
-        type=str.upper,
-        choices=_LEVELS,
-        default=environment("SKYTORCH_LOG_LEVEL", "INFO"),
-        help="what is logged to standard error (SKYTORCH_LOG_LEVEL, default INFO)",
-    )
-    parser.add_argument(
-        "--metrics-sources",
-        type=_sources,
-        default=environment("SKYTORCH_METRICS_SOURCES", ",".join(SOURCES)),
-        metavar="NAMES",
-        help=f"comma separated, of {', '.join(SOURCES)} (SKYTORCH_METRICS_SOURCES, default all)",
-    )
     add_trust_flags(parser)
+    add_watch_flags(parser)
     parser.add_argument(
         "--max-sessions", type=positive_int, default=64, metavar="N", help="sessions at a time (default 64)"
     )
@@ -147,13 +138,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _port(text: str) -> int:
-    number = whole_number(text)
-    if not 0 <= number <= _LAST_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port, which is a number from 0 to {_LAST_PORT}")
-    return number
-
-
 def _chunk_size(text: str) -> int:
     number = whole_number(text)
     if not CHUNK_BYTES_RANGE[0] <= number <= CHUNK_BYTES_RANGE[1]:
@@ -161,16 +145,6 @@ def _chunk_size(text: str) -> int:
             f"a chunk has from {CHUNK_BYTES_RANGE[0]} to {CHUNK_BYTES_RANGE[1]} bytes, not {text}"
         )
     return number
-
-
-def _sources(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    for name in names:
-        if name not in SOURCES:
-            close = get_close_matches(name, SOURCES, 1)
-            advice = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(SOURCES)}"
-            raise argparse.ArgumentTypeError(f"no metrics source is called {name!r}: {advice}")
-    return names
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import argparse
 
 from skytorch_wire.sizes import parse_size
 
+_LAST_PORT = 65535
+
 
 def whole_number(text: str) -> int:
     """A whole number."""
@@ -20,6 +22,14 @@ def positive_int(text: str) -> int:
     number = whole_number(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return number
+
+
+def port(text: str) -> int:
+    """The number of a TCP port, 0 among them."""
+    number = whole_number(text)
+    if not 0 <= number <= _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, which is a number from 0 to {_LAST_PORT}")
     return number
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import argparse
+from .arguments import positive_int, size
+from .limits import LEAST_MESSAGE_BYTES, MAX_MESSAGE_BYTES, MOST_MESSAGE_BYTES
 
 
 def add_trust_flags(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +48,30 @@ def add_trust_flags(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="let other machines in although nothing protects the connection, or nobody is asked for a token",
     )
+    group.add_argument(
+        "--max-sessions-per-principal",
+        type=positive_int,
+        metavar="N",
+        default=os.environ.get("SKYTORCH_MAX_SESSIONS_PER_PRINCIPAL"),
+        help="sessions of one principal at a time, where the token file says nothing else "
+        "(SKYTORCH_MAX_SESSIONS_PER_PRINCIPAL, default no limit but --max-sessions)",
+    )
+    group.add_argument(
+        "--max-memory-per-principal",
+        type=size,
+        metavar="SIZE",
+        default=os.environ.get("SKYTORCH_MAX_MEMORY_PER_PRINCIPAL"),
+        help="of the tensors in all sessions of one principal; with that much it gets no further session, where the "
+        "token file says nothing else (SKYTORCH_MAX_MEMORY_PER_PRINCIPAL, default no limit)",
+    )
+    group.add_argument(
+        "--max-message-bytes",
+        type=_message_bytes,
+        metavar="SIZE",
+        default=os.environ.get("SKYTORCH_MAX_MESSAGE_BYTES", str(MAX_MESSAGE_BYTES)),
+        help="the largest gRPC message that is accepted; what is larger travels in several "
+        "(SKYTORCH_MAX_MESSAGE_BYTES, default 300MiB)",
+    )
 
 
 def check_trust(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
@@ -55,6 +79,17 @@ def check_trust(parser: argparse.ArgumentParser, options: argparse.Namespace) ->
     for flag in ("tls_key", "tls_client_ca"):
         if getattr(options, flag) and not options.tls_cert:
             parser.error(f"--{flag.replace('_', '-')} goes with --tls-cert, which is missing")
+    if options.chunk_size > options.max_message_bytes // 2:
+        parser.error("--max-message-bytes is at least twice --chunk-size: a chunk travels in one message")
+
+
+def _message_bytes(text: str) -> int:
+    number = size(text)
+    if not LEAST_MESSAGE_BYTES <= number <= MOST_MESSAGE_BYTES:
+        raise argparse.ArgumentTypeError(
+            f"a message may have from {LEAST_MESSAGE_BYTES} to {MOST_MESSAGE_BYTES} bytes, not {text}"
+        )
+    return number
 
 
 def _path(variable: str) -> Path | None:

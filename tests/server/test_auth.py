@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
+from grpc_reflection.v1alpha import reflection_pb2
 
 from skytorch_wire import metrics_pb2, service_pb2, sessions_pb2
 
@@ -86,6 +87,92 @@ def test_the_token_file_is_read_again_when_it_changes(
     assert server.stop() == 0
 
 
+def test_a_token_file_that_all_can_read_is_refused(start_server: StartServer, connect: Connect, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("first\n")
+    tokens.chmod(0o644)
+    refusing = start_server("--token-file", str(tokens))
+    refusing.wait_for_log("^skytorch-server: every user of this machine can read or change .*tokens: chmod o-rw ")
+    assert refusing.process.wait(20) == 1
+    tokens.chmod(0o640)
+    server = start_server("--token-file", str(tokens))
+    client = connect(server.target, "first")
+    assert client.list() == []
+    # Opened to all while it is in use: what was read stays.
+    tokens.write_text("second\n")
+    tokens.chmod(0o604)
+    assert client.list() == []
+    server.wait_for_log("ERROR .*every user of this machine .* stays in force")
+    assert server.stop() == 0
+
+
+def test_a_principal_may_have_two_tokens_while_one_replaces_the_other(
+    start_server: StartServer, connect: Connect, tmp_path: Path, refused
+) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("alice:old\nalice:new\n")
+    tokens.chmod(0o600)
+    server = start_server("--token-file", str(tokens))
+    session_id = connect(server.target, "old").create().session.session_id
+    assert connect(server.target, "new").get(session_id).principal == "alice"
+    tokens.write_text("alice:new\n")
+    with refused(UNAUTHENTICATED):
+        connect(server.target, "old").list()
+    assert connect(server.target, "new").get(session_id).principal == "alice"
+    assert server.stop() == 0
+
+
+def test_guessing_is_slowed_down_and_who_works_goes_on(
+    start_server: StartServer, connect: Connect, tmp_path: Path, refused
+) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("alice:right\nbob:other\n")
+    tokens.chmod(0o600)
+    server = start_server("--token-file", str(tokens))
+    alice, guesser = connect(server.target, "right"), connect(server.target)
+    assert alice.list() == []
+    codes = []
+    for number in range(200):
+        guesser.metadata = (("authorization", f"Bearer guess-{number}"),)
+        with pytest.raises(grpc.RpcError) as caught:
+            guesser.list()
+        codes.append(caught.value.code())
+    assert codes[0] is UNAUTHENTICATED
+    assert codes[-1] is grpc.StatusCode.RESOURCE_EXHAUSTED
+    # Not even a right token helps whoever guesses there, but one that was used there before does.
+    with refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls with a wrong token came from 127.0.0.1"):
+        connect(server.target, "other").list()
+    assert alice.list() == []
+    server.wait_for_log("WARNING .*a wrong token from 127.0.0.1 for /skytorch.server.Sessions/List")
+    assert server.stop() == 0
+    assert "guess-" not in "".join(server.log)
+
+
+def test_reflection_needs_a_token_and_unknown_methods_tell_strangers_nothing(
+    server: ServerProcess, connect: Connect, alice: Client, refused
+) -> None:
+    reflection = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+    listing = reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString()
+    stranger = connect(server.target)
+    for method in (reflection, "/skytorch.server.Sessions/Nothing", "/no.Service/Nothing"):
+        with refused(UNAUTHENTICATED, "token"):
+            next(stranger.channel.stream_stream(method)(iter([listing]), timeout=60))
+    answer = next(alice.channel.stream_stream(reflection)(iter([listing]), metadata=alice.metadata, timeout=60))
+    assert b"skytorch.server.Sessions" in answer
+    with refused(grpc.StatusCode.UNIMPLEMENTED, "no method /no.Service/Nothing"):
+        next(alice.channel.stream_stream("/no.Service/Nothing")(iter([b""]), metadata=alice.metadata, timeout=60))
+
+
+def test_what_is_no_message_of_the_call_is_malformed(alice: Client, refused) -> None:
+    for method in ("Sessions/Create", "Sessions/Get", "Metrics/GetMetrics"):
+        call = alice.channel.unary_unary(f"/skytorch.server.{method}")
+        with refused(grpc.StatusCode.INVALID_ARGUMENT, "not a message of"):
+            call(b"\xff\xff\xff", metadata=alice.metadata, timeout=60)
+        empty = alice.channel.stream_stream(f"/skytorch.server.{method}")
+        with refused(grpc.StatusCode.INVALID_ARGUMENT, "no message"):
+            next(empty(iter([]), metadata=alice.metadata, timeout=60))
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
@@ -93,6 +180,8 @@ def test_the_token_file_is_read_again_when_it_changes(
         ("# nothing\n", "holds no token"),
         ("alice:one\nbob:one\n", "line 2: another principal has the same token"),
         ("alice:\nbob:one\n", "line 1: expected principal:token"),
+        ("alice:one sessions=some\n", "line 1: expected sessions=NUMBER or memory=SIZE after the token"),
+        ("alice:one memory=much\n", "line 1: 'much' is not a size in bytes"),
         (None, "can't be read: No such file"),
     ],
 )

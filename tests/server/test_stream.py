@@ -226,14 +226,6 @@ def test_frames_of_random_bytes_end_a_stream_and_nothing_else(grpc_client: Clien
     assert client.stream(created, epoch=100).response().attached.epoch == 100
 
 
-def test_a_message_over_the_stated_limit_is_refused(grpc_client: Client, refused) -> None:
-    limit = grpc_client.created.capabilities.max_message_bytes
-    stream = grpc_client.stream(grpc_client.created)
-    with refused(grpc.StatusCode.RESOURCE_EXHAUSTED):
-        stream.send(Writer().write(1, 0, bytes(limit + 1)).take(), 1)
-        list(stream.replies())
-
-
 NO_MESSAGES = {
     "longer than any": (1 << 27).to_bytes(4, "little") + b"x",
     "not a request": b"\x04\0\0\0\xff\xff\xff\xff",

@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import grpc
+from skytorch_server.quota import Quota
 
-from .refusal import Refusal
 from .secret_file import Reread, SecretFileError, check_private
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
 
 #: Who everybody is on a server without a token file.
@@ -24,15 +24,24 @@ DEFAULT = "default"
 #: The principal of the call that is being served.
 caller: ContextVar[str] = ContextVar("caller")
 
-# Probes of Kubernetes and of load balancers can't send a token.
-_OPEN_TO_ALL = ("/grpc.health.v1.Health/",)
+
+@dataclass(frozen=True)
+class _Tokens:
+    """What a token file says: digests of tokens, and what it grants to whom."""
+
+    principals: list[tuple[str, bytes]]
+    quotas: dict[str, Quota]
+
+    def __str__(self) -> str:
+        return f"the {len(self.principals)} tokens"
 
 
 class Principals:
     """The principals of a token file, read again whenever the file changes.
 
-    Lines are ``principal:token``; a single bare token stands for the principal "default"; ``#`` begins a comment. A
-    change that can't be read leaves the last good tokens in force, and is logged.
+    Lines are ``principal:token``, after which ``sessions=4 memory=16GiB`` may limit what the principal gets; a single
+    bare token stands for the principal "default"; ``#`` begins a comment. A principal may have several tokens, as while
+    one replaces another. A change that can't be read leaves the last good tokens in force, and is logged.
     """
 
     def __init__(self, token_file: Path | None) -> None:
@@ -45,60 +54,39 @@ class Principals:
             None
             if token_file is None
             else Reread(
-                [token_file], lambda: _read(token_file), lambda tokens: f"the {len(tokens)} tokens of {token_file}"
+                [token_file],
+                lambda: _read(token_file),
+                lambda read: f"the {len(read.principals)} tokens of {token_file}",
             )
         )
 
-    def identify(self, metadata: Iterable[tuple[str, str | bytes]]) -> str:
-        """The principal whose token `metadata` carries.
+    @property
+    def asks(self) -> bool:
+        """Whether callers need a token."""
+        return self._tokens is not None
 
-        Raises:
-            Refusal: UNAUTHENTICATED.
-        """
-        if self._tokens is None:
-            return LOCAL
-        tokens = self._tokens.get()
-        headers = [value for key, value in metadata if key == "authorization"]
-        if not headers:
-            raise Refusal(grpc.StatusCode.UNAUTHENTICATED, "this server needs a token: none was sent")
-        header = headers[0].encode() if isinstance(headers[0], str) else headers[0]
-        scheme, _, token = header.partition(b" ")
-        digest = _digest(token.strip())
+    @staticmethod
+    def token(metadata: Iterable[tuple[str, str | bytes]]) -> bytes | None:
+        """A digest of the bearer token that `metadata` carries; None: it carries none."""
+        for key, value in metadata:
+            if key == "authorization":
+                header = value.encode() if isinstance(value, str) else value
+                scheme, _, token = header.partition(b" ")
+                return _digest(token.strip()) if scheme.lower() == b"bearer" else None
+        return None
+
+    def find(self, token: bytes) -> str | None:
+        """Whom a token stands for, given its digest; None: it is not in the file."""
         found = None
         # Every token is compared, each in constant time, so that timing tells nothing.
-        for principal, known in tokens:
-            if hmac.compare_digest(known, digest):
+        for principal, known in self._tokens.get().principals if self._tokens else ():
+            if hmac.compare_digest(known, token):
                 found = principal
-        if found is None or scheme.lower() != b"bearer":
-            raise Refusal(grpc.StatusCode.UNAUTHENTICATED, "the token is not one that this server knows")
         return found
 
-
-class AuthInterceptor(grpc.aio.ServerInterceptor):
-    """Lets only known principals through, and sets :data:`caller` for the service."""
-
-    def __init__(self, principals: Principals) -> None:
-        self._principals = principals
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        if not handler_call_details.method.startswith(_OPEN_TO_ALL):
-            try:
-                caller.set(self._principals.identify(handler_call_details.invocation_metadata))
-            except Refusal as refusal:
-                return _refuse(refusal)
-        return await continuation(handler_call_details)
-
-
-def _refuse(refusal: Refusal) -> grpc.RpcMethodHandler[Any, Any]:
-    async def abort(_requests: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
-        await context.abort(refusal.code, str(refusal))
-
-    # The one kind of handler that answers without waiting for a first message, whatever the method's own kind is.
-    return grpc.stream_stream_rpc_method_handler(abort)
+    def quota(self, principal: str) -> Quota:
+        """What the file grants a principal."""
+        return self._tokens.get().quotas.get(principal, Quota()) if self._tokens else Quota()
 
 
 def _digest(token: bytes) -> bytes:
@@ -106,7 +94,7 @@ def _digest(token: bytes) -> bytes:
     return hashlib.sha256(token).digest()
 
 
-def _read(path: Path) -> list[tuple[str, bytes]]:
+def _read(path: Path) -> _Tokens:
     check_private(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -116,17 +104,23 @@ def _read(path: Path) -> list[tuple[str, bytes]]:
         raise SecretFileError(f"the token file {path} is not UTF-8 text") from error
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
     lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
+    read = _Tokens([], {})
     if len(lines) == 1 and ":" not in lines[0][1]:
-        return [(DEFAULT, _digest(lines[0][1].encode()))]
-    tokens: list[tuple[str, bytes]] = []
+        lines = [(lines[0][0], f"{DEFAULT}:{lines[0][1]}")]
     for number, line in lines:
-        principal, colon, token = (part.strip() for part in line.partition(":"))
-        if not (principal and colon and token):
+        principal, _, rest = (part.strip() for part in line.partition(":"))
+        token, *limits = rest.split() or [""]
+        if not (principal and token):
             raise SecretFileError(f"{path}, line {number}: expected principal:token")
         digest = _digest(token.encode())
-        if any(digest == known for _, known in tokens):
+        if any(digest == known and principal != other for other, known in read.principals):
             raise SecretFileError(f"{path}, line {number}: another principal has the same token")
-        tokens.append((principal, digest))
-    if not tokens:
+        try:
+            quota = Quota.parse(limits)
+        except ValueError as error:
+            raise SecretFileError(f"{path}, line {number}: {error}") from error
+        read.principals.append((principal, digest))
+        read.quotas[principal] = quota.or_else(read.quotas.get(principal, Quota()))
+    if not read.principals:
         raise SecretFileError(f"the token file {path} holds no token")
-    return tokens
+    return read

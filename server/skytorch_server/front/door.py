@@ -48,6 +48,8 @@ class Door:
         self._tunnel = tunnel
         self._tls = tls
         self._callers: dict[str, str] = {}
+        #: Connections that came to no TLS.
+        self.tls_failures = 0
         self._loop = asyncio.get_running_loop()
         self._listening: list[socket.socket] = []
         self._entering: set[asyncio.Task[None]] = set()
@@ -128,6 +130,7 @@ class Door:
             self._pass_on(connection, inner, address, rest)
         except (OSError, asyncio.CancelledError) as error:  # TimeoutError is one of the former
             if isinstance(error, ssl.SSLError):
+                self.tls_failures += 1
                 _log.info("%s comes to no TLS: %s", address, _why(error))
             connection.close()
             inner.close()

@@ -17,7 +17,7 @@ async def until_idle(sessions: Sessions, seconds: float) -> None:
     loop = asyncio.get_running_loop()
     last_change = loop.time()
 
-    def note_change() -> None:
+    def note_change(*_: object) -> None:
         nonlocal last_change
         last_change = loop.time()
 

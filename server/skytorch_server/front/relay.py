@@ -20,6 +20,8 @@ from .refusal import Refusal, refusals
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from skytorch_server.calls import MessageLimit
+
     from .session import Session
     from .sessions import Sessions
 
@@ -48,24 +50,26 @@ _REQUESTS: dict[str, Callable[[bytes], _Request]] = {
 _REASON_SECONDS = 1.0
 
 
-def relay_handler(sessions: Sessions) -> grpc.GenericRpcHandler:
+def relay_handler(sessions: Sessions, limit: MessageLimit) -> grpc.GenericRpcHandler:
     """The handler of all methods of the service."""
     return grpc.method_handlers_generic_handler(
         SERVICE,
-        {method: grpc.stream_stream_rpc_method_handler(_Relay(sessions, method).call) for method in _REQUESTS},
+        {method: grpc.stream_stream_rpc_method_handler(_Relay(sessions, method, limit).call) for method in _REQUESTS},
     )
 
 
 class _Relay:
     """One method."""
 
-    def __init__(self, sessions: Sessions, method: str) -> None:
+    def __init__(self, sessions: Sessions, method: str, limit: MessageLimit) -> None:
         self._sessions = sessions
+        self._limit = limit
         self._method = method
 
     async def call(self, _requests: object, context: Context) -> None:
         async with refusals(context):
             first = await context.read()
+            self._check(first)
             if first is grpc.aio.EOF:
                 raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, "the call carries no message")
             session, first = await self._session_of(first)
@@ -99,19 +103,45 @@ class _Relay:
             f"/{SERVICE}/{self._method}"
         )
         call = onward(timeout=context.time_remaining())
-        upward = asyncio.create_task(_send(first, context, call))
+        upward = asyncio.create_task(self._send(first, context, call))
+        downward = asyncio.create_task(_receive(session, context, call))
         try:
-            while (message := await call.read()) is not grpc.aio.EOF:
-                await context.write(message)  # type: ignore[arg-type]
-            await _raise_status(call, session)
-        except grpc.aio.AioRpcError:
-            await _raise_status(call, session)
-        except grpc.aio.BaseError:
-            # The client is gone: nobody is there to be told.
-            return
+            await asyncio.wait([upward, downward], return_when=asyncio.FIRST_COMPLETED)
+            if upward.done():
+                await upward
+            await downward
         finally:
             upward.cancel()
+            downward.cancel()
             call.cancel()
+
+    async def _send(self, first: bytes, context: Context, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
+        try:
+            message: Any = first
+            while message is not grpc.aio.EOF:
+                await call.write(message)
+                message = await context.read()
+                self._check(message)
+            await call.done_writing()
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            # The worker has ended the call; whoever reads its answers learns why.
+            return
+
+    def _check(self, message: Any) -> None:
+        if complaint := self._limit.complaint(message):
+            raise Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, complaint)
+
+
+async def _receive(session: Session, context: Context, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
+    try:
+        while (message := await call.read()) is not grpc.aio.EOF:
+            await context.write(message)  # type: ignore[arg-type]
+        await _raise_status(call, session)
+    except grpc.aio.AioRpcError:
+        await _raise_status(call, session)
+    except grpc.aio.BaseError:
+        # The client is gone: nobody is there to be told.
+        return
 
 
 async def _raise_status(call: grpc.aio.Call, session: Session) -> None:
@@ -120,18 +150,6 @@ async def _raise_status(call: grpc.aio.Call, session: Session) -> None:
         details = f"session {session.session_id} has ended: {reason}"
     if code is not grpc.StatusCode.OK:
         raise Refusal(code, details)
-
-
-async def _send(first: bytes, context: Context, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
-    try:
-        message: Any = first
-        while message is not grpc.aio.EOF:
-            await call.write(message)
-            message = await context.read()
-        await call.done_writing()
-    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-        # The worker has ended the call; whoever reads its answers learns why.
-        return
 
 
 async def _reason(session: Session) -> str:

@@ -16,23 +16,28 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from skytorch_server.allowance import Allowance
-from skytorch_server.decoding import DecodingInterceptor
-from skytorch_server.limits import CHANNEL_OPTIONS, CHUNK_BYTES, CHUNK_BYTES_RANGE
+from skytorch_server.audit import Audit
+from skytorch_server.calls import MessageLimit
+from skytorch_server.limits import CHUNK_BYTES, CHUNK_BYTES_RANGE, MAX_MESSAGE_BYTES, channel_options
 from skytorch_server.metrics.registry import SOURCES
 from skytorch_server.metrics.sampler import Sampler
+from skytorch_server.quota import Quota
 from skytorch_server.session.spec import FRONT_SOCKET_NAME
 from skytorch_wire import __version__, metrics_pb2_grpc, sessions_pb2_grpc
 
-from .auth import AuthInterceptor, Principals
+from .auth import Principals
 from .census import SessionCensus
 from .checkpoints import CheckpointLimits, Checkpoints
 from .devices import Devices
 from .door import Door
 from .forkserver import ForkServer
+from .gate import Gate
 from .idle import until_idle
 from .listening import Listening, listen_on_port, listen_on_socket
 from .memory_guard import guard_memory
 from .metrics_service import MetricsService
+from .prometheus import Counts, PrometheusPage
+from .quotas import Quotas
 from .relay import SERVICE, relay_handler
 from .session_service import SessionService
 from .sessions import Sessions
@@ -70,6 +75,12 @@ class Server:
         functions: bool = True,
         checkpoint_folder: Path | None = None,
         checkpoint_limits: CheckpointLimits | None = None,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        quota: Quota | None = None,
+        audit_log: Path | None = None,
+        metrics_port: int | None = None,
+        metrics_host: str = "127.0.0.1",
+        log_format: str = "text",
     ) -> None:
         """Prepares a server; nothing listens yet.
 
@@ -86,10 +97,16 @@ class Server:
             functions: whether sessions run functions that their clients send.
             checkpoint_folder: where named objects are kept on disk; None: nowhere.
             checkpoint_limits: what a principal may keep there.
+            max_message_bytes: of one gRPC message; what is larger travels in several.
+            quota: what a principal may have for which the token file says nothing. None: as much as there is.
+            audit_log: a file for who did what. None: it isn't written.
+            metrics_port: where Prometheus finds the metrics, 0 for any free port. None: nowhere.
+            metrics_host: the address of that port.
+            log_format: of the sessions' logs: one of :data:`skytorch_server.logs.FORMATS`.
 
         Raises:
-            OSError: `checkpoint_folder` can't be used.
             SecretFileError: `token_file` can't be read or understood.
+            OSError: `checkpoint_folder` can't be used, or `audit_log` not be written.
         """
         self._principals = Principals(token_file)
         self._token = token_file is not None
@@ -103,6 +120,11 @@ class Server:
         self._direct = direct
         self._functions = functions
         self._checkpoints = Checkpoints(checkpoint_folder, checkpoint_limits or CheckpointLimits())
+        self._limit = MessageLimit(max_message_bytes)
+        self._quotas = Quotas(quota or Quota(), self._principals.quota)
+        self._audit = Audit(audit_log)
+        self._metrics_place = None if metrics_port is None else (metrics_host, metrics_port)
+        self._log_format = log_format
         self._listening: asyncio.Future[Listening] = asyncio.get_running_loop().create_future()
         self._stop = asyncio.Event()
         self.boot_id = secrets.token_hex(16)
@@ -132,9 +154,7 @@ class Server:
             raise
 
     async def _run(self, folder: Path, host: str, port: int, chunk_bytes: int) -> None:
-        interceptors = [AuthInterceptor(self._principals), DecodingInterceptor()]
-        grpc_server = grpc.aio.server(interceptors=interceptors, options=CHANNEL_OPTIONS)
-        listening = self._listen(grpc_server, host, port)
+        max_message_bytes = self._limit.max_bytes
         fork_server = ForkServer()
         devices = Devices(fork_server)
         sessions = Sessions(
@@ -146,14 +166,22 @@ class Server:
             allowance=self._allowance,
             limit=self._max_sessions,
             checkpoints=self._checkpoints,
+            max_message_bytes=max_message_bytes,
+            log_format=self._log_format,
+            quotas=self._quotas,
+            audit=self._audit,
         )
+        door = Door(folder / FRONT_SOCKET_NAME, sessions.tunnel, self._tls)
+        gate = Gate(self._principals, self._limit, door.address_of, self._audit)
+        grpc_server = grpc.aio.server(interceptors=[gate], options=channel_options(max_message_bytes))
+        listening = self._listen(grpc_server, host, port)
         service = SessionService(sessions, devices, self._checkpoints, direct=self._direct)
         sampler = Sampler(self._metrics_sources, SessionCensus(sessions))
         sessions_pb2_grpc.add_SessionsServicer_to_server(service, grpc_server)
         metrics_pb2_grpc.add_MetricsServicer_to_server(MetricsService(sampler, self.boot_id), grpc_server)
-        grpc_server.add_generic_rpc_handlers([relay_handler(sessions)])
-        door = Door(folder / FRONT_SOCKET_NAME, sessions.tunnel, self._tls)
+        grpc_server.add_generic_rpc_handlers([relay_handler(sessions, self._limit)])
         grpc_server.add_insecure_port(f"unix:{folder / FRONT_SOCKET_NAME}")
+        page = self._serve_metrics(sampler, sessions, gate, door)
         healthy = await _add_health_and_reflection(grpc_server)
         try:
             await grpc_server.start()
@@ -174,7 +202,24 @@ class Server:
             # The sessions' ends are what ends the calls that still run.
             await asyncio.gather(sessions.close_all("the server was stopped"), grpc_server.stop(_GRACE_SECONDS))
             door.close()
+            if page is not None:
+                # Its threads may be waiting for this one.
+                await asyncio.to_thread(page.close)
             sampler.close()
+            self._audit.close()
+
+    def _serve_metrics(self, sampler: Sampler, sessions: Sessions, gate: Gate, door: Door) -> PrometheusPage | None:
+        if self._metrics_place is None:
+            return None
+        counts = Counts(
+            sessions,
+            calls_refused=lambda: gate.refused,
+            calls_put_off=lambda: gate.put_off,
+            tls_failures=lambda: door.tls_failures,
+        )
+        page = PrometheusPage(*self._metrics_place, sampler, counts)
+        _log.info("Prometheus finds metrics at %s", page.address)
+        return page
 
     def _listen(self, grpc_server: grpc.aio.Server, host: str, port: int) -> Listening:
         if self._unix_socket is not None:

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from skytorch_server.allowance import Allowance, Granted
+    from skytorch_server.audit import Audit
 
     from .checkpoints import Checkpoints
     from .forkserver import ForkServer
+    from .quotas import Quotas
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ _REMEMBERED = 256
 _CLOSED = sessions_pb2.SESSION_STATE_CLOSED
 _EXPIRED = sessions_pb2.SESSION_STATE_EXPIRED
 _CRASHED = sessions_pb2.SESSION_STATE_CRASHED
+_ENDS = {_CLOSED: "closed", _EXPIRED: "expired", _CRASHED: "crashed"}
 
 
 class Sessions:
@@ -60,6 +63,10 @@ class Sessions:
         allowance: Allowance,
         limit: int,
         checkpoints: Checkpoints,
+        max_message_bytes: int,
+        log_format: str,
+        quotas: Quotas,
+        audit: Audit,
     ) -> None:
         """`folder` is ours alone (0700); `limit` is the number of sessions at a time.
 
@@ -74,6 +81,10 @@ class Sessions:
         self._functions = functions
         self._limit = limit
         self._checkpoints = checkpoints
+        self._max_message_bytes = max_message_bytes
+        self._log_format = log_format
+        self._quotas = quotas
+        self._audit = audit
         self._active: dict[str, Session] = {}
         self._ended: OrderedDict[str, tuple[float, Session]] = OrderedDict()
         self._starting = 0
@@ -134,14 +145,15 @@ class Sessions:
         """
         if len(self) >= self._limit:
             raise Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, f"this server is at its limit of {self._limit} sessions")
-        self._starting += 1
-        start = asyncio.create_task(self._start(principal, name, dict(labels), granted))
-        try:
-            return await asyncio.shield(start)
-        except asyncio.CancelledError:
-            # The caller went away, and nobody will ever know the new session's secret.
-            start.add_done_callback(self._abandon)
-            raise
+        async with self._quotas.place(principal, lambda: self.active(principal)):
+            self._starting += 1
+            start = asyncio.create_task(self._start(principal, name, dict(labels), granted))
+            try:
+                return await asyncio.shield(start)
+            except asyncio.CancelledError:
+                # The caller went away, and nobody will ever know the new session's secret.
+                start.add_done_callback(self._abandon)
+                raise
 
     async def _start(self, principal: str, name: str, labels: dict[str, str], granted: Granted) -> Session:
         session_id = secrets.token_hex(8)
@@ -156,8 +168,11 @@ class Sessions:
             memory_bytes=granted.memory_bytes,
             pending_records=self.allowance.pending_records,
             pending_bytes=self.allowance.pending_bytes,
+            max_message_bytes=self._max_message_bytes,
             log_level=logging.getLogger().getEffectiveLevel(),
             checkpoints=self._checkpoints.folder(principal),
+            log_format=self._log_format,
+            audit_log=self._audit.path,
         )
         try:
             if self._closing:
@@ -174,7 +189,8 @@ class Sessions:
         self._active[session_id] = session
         worker.ended.add_done_callback(lambda ended: self._crashed(session, ended.result()))
         self._watch_lifetime(session)
-        _log.info("session %s of %s: process %d", session_id, principal, worker.pid)
+        _log.info("session %s of %s: process %d", session_id, principal, worker.pid, extra={"session": session_id})
+        self._audit.write("created", session=session_id, principal=principal, name=name)
         self.watchers.tell(sessions_pb2.SessionEvent.CREATED, session)
         return session
 
@@ -247,7 +263,9 @@ class Sessions:
         session.state = state
         session.reason = reason
         level = logging.WARNING if state == _CRASHED else logging.INFO
-        _log.log(level, "session %s of %s ended: %s", session.session_id, session.principal, reason)
+        said = {"session": session.session_id}
+        _log.log(level, "session %s of %s ended: %s", session.session_id, session.principal, reason, extra=said)
+        self._audit.write(_ENDS[state], **said, principal=session.principal, result=reason)
         self._ended[session.session_id] = (time.time(), session)
         session.ended.set()
         end = asyncio.create_task(session.worker.end())

@@ -46,7 +46,7 @@ class Watchers:
 
     def __init__(self) -> None:
         self._watches: set[Watch] = set()
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[sessions_pb2.SessionEvent.Kind, Session], None]] = []
 
     @contextmanager
     def watching(self, principal: str) -> Iterator[Watch]:
@@ -57,7 +57,7 @@ class Watchers:
         finally:
             self._watches.discard(watch)
 
-    def listen(self, listener: Callable[[], None]) -> None:
+    def listen(self, listener: Callable[[sessions_pb2.SessionEvent.Kind, Session], None]) -> None:
         """Calls `listener` after every event."""
         self._listeners.append(listener)
 
@@ -67,4 +67,4 @@ class Watchers:
             if watch.principal == session.principal:
                 watch.put(event)
         for listener in self._listeners:
-            listener()
+            listener(kind, session)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from skytorch_server.limits import CHANNEL_OPTIONS
+from skytorch_server.limits import channel_options
 from skytorch_server.session.entry import run_session
 
 from .resident import anonymous_bytes
@@ -34,7 +34,7 @@ class WorkerProcess:
     def __init__(self, spec: SessionSpec, nonce: bytes, child: ChildProcess) -> None:
         self.spec = spec
         self.nonce = nonce
-        self.channel = grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
+        self.channel = grpc.aio.insecure_channel(self.address, options=channel_options(spec.max_message_bytes))
         self._child = child
         #: What the process has of memory to itself before it does anything.
         self.idle_bytes = anonymous_bytes(child.pid)

@@ -21,6 +21,7 @@ _NUMBERS: list[tuple[str, metrics_pb2.MetricType, str, str, Callable[[sessions_p
     ("torch.busy", COUNTER, "s", "Time spent executing", lambda stats: stats.busy_nanoseconds / 1e9),
     ("torch.storages", GAUGE, "1", "Tensor storages alive", lambda stats: stats.storages),
     ("torch.storage.bytes", GAUGE, "B", "Memory of the tensor storages alive", lambda stats: stats.storage_bytes),
+    ("torch.queued.bytes", GAUGE, "B", "Received and not executed yet", lambda stats: stats.queued_bytes),
     ("torch.resident.bytes", GAUGE, "B", "Host memory of the sessions' processes", lambda stats: stats.resident_bytes),
 ]
 

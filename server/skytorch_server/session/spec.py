@@ -37,7 +37,10 @@ class SessionSpec:
     """What its tensors may take on each device; 0: no limit."""
     pending_records: int
     pending_bytes: int
+    max_message_bytes: int
     log_level: int
+    log_format: str
+    audit_log: Path | None
     functions: bool = True
     """Whether functions that the client sends are run."""
     checkpoints: Path | None = None
@@ -59,7 +62,13 @@ class SessionSpec:
 
     def capabilities(self) -> service_pb2.Capabilities:
         """What the session's clients are told."""
-        return capabilities(self.chunk_bytes, self.pending_records, self.pending_bytes, functions=self.functions)
+        return capabilities(
+            self.chunk_bytes,
+            self.max_message_bytes,
+            self.pending_records,
+            self.pending_bytes,
+            functions=self.functions,
+        )
 
     @property
     def nonce(self) -> Path:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf.message import DecodeError
 
+from skytorch_server.calls import MessageLimit
 from skytorch_server.limits import version_mismatch
 from skytorch_wire import service_pb2
 from skytorch_wire.compression import COMPRESSED, Inflater, InflationError
@@ -24,6 +25,8 @@ from .replies import MalformedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from skytorch_server.audit import Audit
 
     from .executor import Executor
     from .replies import Replies
@@ -55,10 +58,12 @@ _ALL = 1, 2**64 - 1
 class Stream:
     """At most one call at a time is attached; a newer one, with a higher epoch, takes over from an older."""
 
-    def __init__(self, spec: SessionSpec, executor: Executor, replies: Replies) -> None:
+    def __init__(self, spec: SessionSpec, executor: Executor, replies: Replies, audit: Audit) -> None:
         self._spec = spec
         self._executor = executor
         self._replies = replies
+        self._audit = audit
+        self._limit = MessageLimit(spec.max_message_bytes)
         self._route = replies.stream
         self._epoch = 0
         self._inflater: Inflater | None = None
@@ -80,7 +85,9 @@ class Stream:
         """
         attach = self._check(first)
         if isinstance(attach, End):
+            self._audit.write("attach refused", session=self._spec.session_id, result=attach.message)
             return attach
+        self._audit.write("attached", session=self._spec.session_id, epoch=attach.epoch)
         self._epoch = attach.epoch
         self._end(TAKEN_OVER)
         taken_over: asyncio.Future[End] = asyncio.get_running_loop().create_future()
@@ -141,6 +148,8 @@ class Stream:
             ends: list[asyncio.Future[Any]] = [reading, writing, taken_over]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if reading.done() and not taken_over.done():
+                if not reading.cancelled() and reading.exception() is None and (end := reading.result()) is not None:
+                    return end
                 # The client has sent all that it wanted to send, and may still wait for answers.
                 self._route.finish()
                 await asyncio.wait(ends[1:], return_when=asyncio.FIRST_COMPLETED)
@@ -154,18 +163,21 @@ class Stream:
                 with suppress(asyncio.CancelledError, grpc.aio.BaseError):
                     await task
 
-    async def _read(self, context: Context) -> None:
+    async def _read(self, context: Context) -> End | None:
         while (message := await context.read()) is not grpc.aio.EOF:
+            if complaint := self._limit.complaint(message):
+                return End(grpc.StatusCode.RESOURCE_EXHAUSTED, complaint)
             if message[:1] == _COMPRESSED:
                 try:
                     message = self.inflate(message)
                 except InflationError as error:
                     self._route.refuse(str(error))
-                    return
+                    return None
             self._route.submit(message)
             # What comes next waits with the client; while this waits there is a message whose end is yet to come.
             while self._executor.full():
                 await self._replies.progress()
+        return None
 
     async def _write(self, context: Context) -> End | None:
         try:

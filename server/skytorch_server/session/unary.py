@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from skytorch_server.limits import MAX_MESSAGE_BYTES
+from skytorch_server.limits import PENDING_BYTES
 from skytorch_wire import service_pb2
 from skytorch_wire.records import ErrorKind, View
 from skytorch_wire.replies import DataReply, ErrorReply, ValuesReply, read_replies
@@ -109,7 +109,7 @@ class Unary:
                 route.submit(write_records(view, request.byte_offset, request.data))
                 written += len(request.data)
                 # A single message is never over the limit, so while this waits there is one whose end is yet to come.
-                while self._executor.pending_bytes() > MAX_MESSAGE_BYTES:
+                while self._executor.pending_bytes() > PENDING_BYTES:
                     await self._replies.progress()
             if view is None:
                 raise RequestError("the call carries no message")

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from skytorch_server.decoding import DecodingInterceptor
-from skytorch_server.limits import CHANNEL_OPTIONS
+from skytorch_server.audit import Audit
+from skytorch_server.calls import LimitMessages, MessageLimit
+from skytorch_server.limits import channel_options
 from skytorch_server.logs import set_up_logging
 from skytorch_wire import sessions_pb2_grpc
 
@@ -37,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 def run(spec: SessionSpec, front: Connection) -> None:
     """Serves the session until `front` says so or is gone. Doesn't return."""
-    set_up_logging(spec.log_level)
+    set_up_logging(spec.log_level, spec.log_format, session=spec.session_id)
     functions = Functions()
     threading.Thread(target=_run, args=(spec, front, functions), name="session").start()
     functions.serve()
@@ -64,8 +65,11 @@ async def _serve(spec: SessionSpec, front: Connection, functions: Functions) -> 
     if spec.functions:
         executor.serve_functions(functions, spec.memory_bytes)
     replies = Replies(executor)
-    stream = Stream(spec, executor, replies)
-    server = grpc.aio.server(interceptors=[DecodingInterceptor()], options=CHANNEL_OPTIONS)
+    stream = Stream(spec, executor, replies, Audit(spec.audit_log))
+    server = grpc.aio.server(
+        interceptors=[LimitMessages(MessageLimit(spec.max_message_bytes))],
+        options=channel_options(spec.max_message_bytes),
+    )
     handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
         "StreamOperations": grpc.stream_stream_rpc_method_handler(stream.operations),
         **Unary(spec, executor, replies).handlers(),

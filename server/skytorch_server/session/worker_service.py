@@ -35,7 +35,11 @@ class WorkerService(sessions_pb2_grpc.WorkerServicer):
     async def GetStats(  # noqa: N802
         self, _request: sessions_pb2.GetStatsRequest, _context: Context
     ) -> sessions_pb2.SessionStats:
-        return sessions_pb2.SessionStats(**self._executor.stats(), resident_bytes=self._process.memory_info().rss)
+        return sessions_pb2.SessionStats(
+            **self._executor.stats(),
+            resident_bytes=self._process.memory_info().rss,
+            queued_bytes=self._executor.pending_bytes(),
+        )
 
     async def Cancel(self, request: sessions_pb2.CancelRequest, _context: Context) -> sessions_pb2.CancelResponse:  # noqa: N802
         self._executor.cancel(request.from_sequence, request.through_sequence)
