@@ -70,8 +70,8 @@ def _compute(magics: SkyMagics, name: str | None) -> Compute:
 def _first(magics: SkyMagics, target: str) -> Compute:
     if not computes():
         tell(f"nothing is connected yet: connecting to {target}")
-    token_file = (magics.token_file or None) if target == magics.target else None
-    return connect(target, token_file=token_file, reconnect_timeout=magics.reconnect_timeout, **magics.terms)
+    files = magics.files(target)
+    return connect(target, reconnect_timeout=magics.reconnect_timeout, **files, **magics.terms)
 
 
 class _Run:

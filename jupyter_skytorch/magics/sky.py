@@ -40,6 +40,9 @@ class SkyMagics(Magics):
     memory = Unicode(
         "", help="What a session's tensors may take on each device, as '8GiB'; empty: as its server has it."
     ).tag(config=True)
+    ca = Unicode("", help="The authority of that server's certificate, if not known here.").tag(config=True)
+    cert = Unicode("", help="Your own certificate for that server, if it asks for one.").tag(config=True)
+    key = Unicode("", help="Its private key, where the certificate's file doesn't hold it.").tag(config=True)
     ledger = Bool(default_value=True, help="Show what a `%%sky` cell cost, in one line below it.").tag(config=True)
     progress_delay = Float(
         1.0, min=0.0, help="After how many seconds a wait is shown; what is shown goes away with the wait."
@@ -48,6 +51,9 @@ class SkyMagics(Magics):
     reconnect_timeout = Float(
         120.0, min=0.0, help="For how many seconds a broken connection is tried again before the session is given up."
     ).tag(config=True)
+
+    FILES = ("token_file", "ca", "cert", "key")
+    """What refers to a secret or a certificate, here and in `%sky connect`."""
 
     running: Running | None = None
 
@@ -59,6 +65,12 @@ class SkyMagics(Magics):
 
     profile: Profile | None = None
     """Of the last profiled cell."""
+
+    def files(self, target: str) -> dict[str, Any]:
+        """The files that are configured for a target, by the names that connect() has for them."""
+        if target != self.target:
+            return {}
+        return {name: path for name in self.FILES if (path := getattr(self, name))}
 
     @line_cell_magic
     def sky(self, line: str, cell: str | None = None) -> object:

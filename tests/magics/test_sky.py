@@ -87,7 +87,7 @@ def test_help_lists_and_explains(kernel: Kernel) -> None:
             assert command in shown
     for code in ("%sky help connect", "%sky connect --help", "%sky connect -h"):
         shown = kernel.ok(code).displays[-1]["text/plain"]
-        for flag in ("--name", "--token-file", "--insecure"):
+        for flag in ("--name", "--token-file", "--ca", "--cert", "--key", "--insecure"):
             assert flag in shown
 
 
@@ -107,7 +107,7 @@ def test_completion_knows_commands_flags_and_names(connected: Kernel) -> None:
 
 def test_configuration_is_seen_and_changed_by_config(connected: Kernel) -> None:
     shown = connected.ok("%config SkyMagics").printed
-    for trait in ("target", "token_file", "ledger", "progress_delay"):
+    for trait in ("target", "token_file", "ca", "cert", "key", "ledger", "progress_delay"):
         assert f"SkyMagics.{trait}" in shown
     connected.ok("%config SkyMagics.ledger = False")
     assert connected.ok("%%sky\n1").displays == []

@@ -51,17 +51,15 @@ def arguments(parser: Parser) -> None:
 def run(options: argparse.Namespace, magics: SkyMagics) -> Compute:
     """Connect."""
     target = options.target or magics.target
-    token_file = options.token_file or (magics.token_file if target == magics.target else None)
     terms = {name: getattr(options, name) or default for name, default in magics.terms.items()}
+    given = {name: value for name in magics.FILES if (value := getattr(options, name))}
+    files = magics.files(target) | given
     compute = connect(
         target,
         name=options.name,
-        token_file=token_file or None,
-        ca=options.ca,
-        cert=options.cert,
-        key=options.key,
         insecure=options.insecure,
         reconnect_timeout=magics.reconnect_timeout,
+        **files,
         **terms,
     )
     if compute.restorable:

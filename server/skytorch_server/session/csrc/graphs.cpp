@@ -84,6 +84,7 @@ void Graph::read(Reader& in, const Operator& op, size_t i, Values& values, Argum
       argument.items = {tensor(in)};
       return;
     case Value::kGraphNumber:
+      if (op.arguments[i].layout) throw Malformed("the layout of op " + op.name + " is no number that each run gives");
       if (!accepts(op, i, Value::kInt) && !accepts(op, i, Value::kTrue)) Values::check(op, i, Value::kHostTensor);
       argument.kind = Argument::Kind::kNumber;
       argument.numbers = {number(in)};

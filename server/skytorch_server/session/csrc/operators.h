@@ -30,6 +30,7 @@ struct Operator {
   struct Argument {
     Access access;
     uint32_t accepts;  // a bit for each wire::Value that the schema's type allows
+    bool layout;       // torch.layout, of which only strided is allowed
   };
   std::vector<Argument> arguments;
   std::shared_ptr<Graph> graph;  // that it stands for, instead of one of torch's

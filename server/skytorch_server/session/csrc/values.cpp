@@ -230,10 +230,13 @@ IValue Values::value(Reader& in, Value tag, Access access, Touched& touched) {
 
 namespace {
 
-// A float argument may be written as 1.
-void make_real(IValue& value, const Operator::Argument& argument) {
-  if (value.isInt() && argument.accepts >> static_cast<uint8_t>(Value::kDouble) & 1 &&
-      !(argument.accepts >> static_cast<uint8_t>(Value::kComplex) & 1))
+// A float argument may be written as 1; a layout is a number too.
+void fit(IValue& value, const Operator& op, size_t i) {
+  const auto& argument = op.arguments[i];
+  if (!value.isInt()) return;
+  if (argument.layout && value.toInt() != static_cast<int64_t>(c10::kStrided))
+    throw Malformed("op " + op.name + " is to make a tensor that isn't strided, which is not allowed over the wire");
+  if (argument.accepts >> static_cast<uint8_t>(Value::kDouble) & 1 && !(argument.accepts >> static_cast<uint8_t>(Value::kComplex) & 1))
     value = static_cast<double>(value.toInt());
 }
 
@@ -258,7 +261,7 @@ IValue Values::constant(Reader& in, Value tag, const Operator& op, size_t i) {
   if (tensors || (tag >= Value::kTensorHome && tag <= Value::kTensorNew)) throw Malformed("a storage is named where there is none");
   Touched none;
   IValue decoded = value(in, tag, Access::kRead, none);
-  make_real(decoded, op.arguments[i]);
+  fit(decoded, op, i);
   return decoded;
 }
 
@@ -277,7 +280,7 @@ void Values::arguments(Reader& in, const Operator& op, std::vector<IValue>& stac
     const auto& argument = op.arguments[i];
     check(op, i, tag);
     IValue decoded = value(in, tag, argument.access, touched);
-    make_real(decoded, argument);
+    fit(decoded, op, i);
     stack.push_back(std::move(decoded));
   }
   for (size_t i = given; i < known; ++i) stack.push_back(left_out(op, i));
