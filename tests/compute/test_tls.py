@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,8 @@ def test_a_relayed_session_within_tls(secure: Callable[..., str], certificates: 
         metadata=handshake.metadata,
         control=control,
         front=handshake.channel,
+        reconnect_timeout=20.0,
+        waiting=nullcontext,
     )
     try:
         assert torch.ones(2, device=session.device()).sum().item() == 2.0

@@ -177,9 +177,10 @@ def test_a_failed_op_is_an_error_by_name_and_poisons_what_it_should_have_written
 
 def test_a_result_that_cannot_be_kept_is_an_error_of_the_op(session: Session, refused) -> None:
     session.update(tensor(1, 3), ones(3))
-    with refused(grpc.StatusCode.UNIMPLEMENTED, "aten::_to_sparse .*can't hold"):
-        session.execute("aten::_to_sparse", Argument(tensor=tensor(1, 3)), outputs=[5])
-    with refused(grpc.StatusCode.UNIMPLEMENTED, "aten::_to_sparse"):
+    quantized = (Argument(tensor=tensor(1, 3)), Argument(real=1.0), Argument(integer=0), Argument(integer=13))
+    with refused(grpc.StatusCode.UNIMPLEMENTED, "aten::quantize_per_tensor .*can't hold"):
+        session.execute("aten::quantize_per_tensor", *quantized, outputs=[5])
+    with refused(grpc.StatusCode.UNIMPLEMENTED, "aten::quantize_per_tensor"):
         session.get(tensor(5, 0))
     assert session.floats(tensor(1, 3)) == [1.0] * 3
 

@@ -63,6 +63,8 @@ void Interpreter::bind_tensor(uint64_t id, const wire::Layout* layout, const at:
 at::Tensor Interpreter::own_tensor(const wire::Layout* layout, const at::Tensor& result) {
   TORCH_CHECK_NOT_IMPLEMENTED(!result.defined() || result.layout() == c10::kStrided, current_->name, " returned a tensor of layout ", result.layout(),
                               ", which a sky device can't hold");
+  TORCH_CHECK_NOT_IMPLEMENTED(!result.defined() || Store::holds(result.scalar_type()), current_->name, " returned a tensor of dtype ",
+                              result.scalar_type(), ", which a sky device can't hold");
   at::Tensor tensor = result.defined() ? result.resolve_conj().resolve_neg() : result;
   // An op may return its very argument, or a view of it.
   bool shared = tensor.defined() && (tensor.storage().use_count() > 1 || std::any_of(touched_.items.begin(), touched_.items.end(), [&](const auto& item) {

@@ -64,10 +64,13 @@ void Store::resize(uint64_t id, int64_t bytes) {
   count(entry);
 }
 
+bool Store::holds(c10::ScalarType type) {
+  return type < c10::ScalarType::NumOptions && type != c10::ScalarType::Undefined && !c10::isQIntType(type) && !c10::isBitsType(type);
+}
+
 c10::ScalarType Store::dtype(uint8_t number) {
   auto type = static_cast<c10::ScalarType>(number);
-  if (number >= static_cast<uint8_t>(c10::ScalarType::NumOptions) || type == c10::ScalarType::Undefined ||
-      c10::isQIntType(type) || c10::isBitsType(type))
+  if (!holds(type))
     throw Malformed("dtype " + std::to_string(number) + " is not handled here");
   return type;
 }

@@ -43,6 +43,8 @@ class Store {
 
   // A tensor of `layout` in the storage; throws wire::Malformed when it doesn't fit.
   static at::Tensor view(const Entry& entry, const wire::Layout& layout);
+  // Whether tensors of this dtype travel.
+  static bool holds(c10::ScalarType type);
   // Throws wire::Malformed for numbers that name no dtype that this server handles.
   static c10::ScalarType dtype(uint8_t number);
 
