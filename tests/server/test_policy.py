@@ -53,7 +53,9 @@ def test_what_does_more_than_compute_is_refused_by_name(alice: Client) -> None:
 @pytest.mark.parametrize("name", ["prim::Print", "aten::save", "quantized::linear", "c10d::send", "sky::run"])
 def test_only_aten_s_ops_are_known(alice: Client, refused, name: str) -> None:
     session_id = alice.create().session.session_id
-    with refused(grpc.StatusCode.INVALID_ARGUMENT, "is not one of aten's|torch here has no op|is unknown to torch here"):
+    with refused(
+        grpc.StatusCode.INVALID_ARGUMENT, "is not one of aten's|torch here has no op|is unknown to torch here"
+    ):
         execute(alice, session_id, name)
 
 
