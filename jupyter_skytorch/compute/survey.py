@@ -6,13 +6,14 @@ import asyncio
 import os
 import platform
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from skytorch_wire import sessions_pb2, sessions_pb2_grpc
 
 from . import records
 from .channel import Address, AddressError, Credential, CredentialError, open_channel
+from .encryption import Encryption
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -42,24 +43,26 @@ class KnownServer:
     insecure: bool = False
     token: str | None = None
     """Stands in for a credential that is in a kernel's memory only."""
+    encryption: Encryption = field(default_factory=Encryption)
 
     @classmethod
     def of(cls, record: SessionRecord) -> KnownServer | None:
         """The server of a record; None for a record that names none."""
         try:
-            return cls(Address.parse(record.address), record.credential, record.insecure)
+            address = Address.parse(record.address)
         except AddressError:
             return None
+        return cls(address, record.credential, record.insecure, encryption=record.encryption)
 
     @classmethod
     def of_place(cls, place: Place) -> KnownServer:
         """The server that this process is connected to."""
-        return cls(place.address, place.credential, place.insecure, place.token)
+        return cls(place.address, place.credential, place.insecure, place.token, place.encryption)
 
     @property
-    def key(self) -> tuple[Address, Credential]:
+    def key(self) -> tuple[Address, Credential, Encryption]:
         """What tells it from other servers."""
-        return self.address, self.credential
+        return self.address, self.credential, self.encryption
 
     def __repr__(self) -> str:
         # Without the token.
@@ -68,7 +71,9 @@ class KnownServer:
     @asynccontextmanager
     async def calls(self) -> AsyncIterator[tuple[sessions_pb2_grpc.SessionsStub, Metadata]]:
         """A stub for calls about sessions, and the metadata that each carries."""
-        channel, metadata = open_channel(self.address, self.credential, insecure=self.insecure, token=self.token)
+        channel, metadata = open_channel(
+            self.address, self.credential, encryption=self.encryption, insecure=self.insecure, token=self.token
+        )
         async with channel:
             yield sessions_pb2_grpc.SessionsStub(channel), metadata
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from jupyter_skytorch.compute import connect, records
+from jupyter_skytorch.compute import connect, records, survey
 from jupyter_skytorch.compute.channel import Address
 from jupyter_skytorch.compute.credentials import Credential
 from jupyter_skytorch.compute.encryption import Encryption
@@ -67,6 +68,9 @@ def test_a_session_within_tls(
         assert torch.equal(large.to(device).cpu(), large)
         (record,) = records.read_all()
         assert (record.address, record.encryption) == (address, Encryption(ca=str(certificates.ca)))
+        # By what is written down, others of this user find the session.
+        (known,) = asyncio.run(survey.survey())
+        assert (known.session_id, known.state) == (record.session_id, "active")
         (path,) = (runtime / "sessions").glob("*.json")
         assert "correct-horse" not in path.read_text()
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from skytorch_wire import PROTOCOL_VERSION, service_pb2, sessions_pb2
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -31,6 +33,9 @@ def test_it_says_who_did_what(start_server: StartServer, connect: Connect, tmp_p
     alice.stream(created).response()
     with pytest.raises(Exception, match="secret"):
         alice.stream(created, attach_secret=b"guess").response()
+    capabilities = service_pb2.Capabilities(protocol_version=PROTOCOL_VERSION)
+    take_over = sessions_pb2.TakeOverRequest(session_id=session_id, name="again", capabilities=capabilities)
+    alice.call(alice.sessions.TakeOver, take_over)
     alice.close_session(session_id)
     expiring = alice.create(lease_seconds=1.0).session.session_id
     with pytest.raises(Exception, match="token"):
@@ -43,6 +48,7 @@ def test_it_says_who_did_what(start_server: StartServer, connect: Connect, tmp_p
         ("created", session_id),
         ("attached", session_id),
         ("attach refused", session_id),
+        ("taken over", session_id),
         ("closed", session_id),
         ("created", expiring),
         ("refused", ""),

@@ -63,6 +63,7 @@ class SessionService(sessions_pb2_grpc.SessionsServicer):
             _check_texts(request.name, request.labels)
             session = self._sessions.find_active(request.session_id, caller.get())
             await takeover.take_over(session, request.name, request.labels)
+            self._sessions.audit.write("taken over", session=session.session_id, name=session.name)
             self._sessions.keep_alive(session)
             return await self._created(session)
         raise AssertionError

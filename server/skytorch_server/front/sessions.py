@@ -84,7 +84,7 @@ class Sessions:
         self._max_message_bytes = max_message_bytes
         self._log_format = log_format
         self._quotas = quotas
-        self._audit = audit
+        self.audit = audit
         self._active: dict[str, Session] = {}
         self._ended: OrderedDict[str, tuple[float, Session]] = OrderedDict()
         self._starting = 0
@@ -172,7 +172,7 @@ class Sessions:
             log_level=logging.getLogger().getEffectiveLevel(),
             checkpoints=self._checkpoints.folder(principal),
             log_format=self._log_format,
-            audit_log=self._audit.path,
+            audit_log=self.audit.path,
         )
         try:
             if self._closing:
@@ -190,7 +190,7 @@ class Sessions:
         worker.ended.add_done_callback(lambda ended: self._crashed(session, ended.result()))
         self._watch_lifetime(session)
         _log.info("session %s of %s: process %d", session_id, principal, worker.pid, extra={"session": session_id})
-        self._audit.write("created", session=session_id, principal=principal, name=name)
+        self.audit.write("created", session=session_id, principal=principal, name=name)
         self.watchers.tell(sessions_pb2.SessionEvent.CREATED, session)
         return session
 
@@ -265,7 +265,7 @@ class Sessions:
         level = logging.WARNING if state == _CRASHED else logging.INFO
         said = {"session": session.session_id}
         _log.log(level, "session %s of %s ended: %s", session.session_id, session.principal, reason, extra=said)
-        self._audit.write(_ENDS[state], **said, principal=session.principal, result=reason)
+        self.audit.write(_ENDS[state], **said, principal=session.principal, result=reason)
         self._ended[session.session_id] = (time.time(), session)
         session.ended.set()
         end = asyncio.create_task(session.worker.end())

@@ -48,7 +48,9 @@ class _Call:
 class Functions:
     """The hook of :meth:`.Executor.serve_functions`, and the thread that does the work."""
 
-    def __init__(self) -> None:
+    def __init__(self, audit: Callable[[int], None]) -> None:
+        """`audit` is told of each call, by the number of its record, before it runs."""
+        self._audit = audit
         self._calls: queue.SimpleQueue[_Call] = queue.SimpleQueue()
         self._running = 0
         self._cancelled = (1, 0)
@@ -67,6 +69,7 @@ class Functions:
         `storages` are given as their bytes. Raises RuntimeError when not even a failure could be told.
         """
         call = _Call(sequence, torch.device(device), storages, parts, write)
+        self._audit(sequence)
         self._calls.put(call)
         call.done.wait()
         if call.failure:

@@ -39,14 +39,15 @@ _log = logging.getLogger(__name__)
 def run(spec: SessionSpec, front: Connection) -> None:
     """Serves the session until `front` says so or is gone. Doesn't return."""
     set_up_logging(spec.log_level, spec.log_format, session=spec.session_id)
-    functions = Functions()
-    threading.Thread(target=_run, args=(spec, front, functions), name="session").start()
+    audit = Audit(spec.audit_log)
+    functions = Functions(lambda record: audit.write("function", session=spec.session_id, record=record))
+    threading.Thread(target=_run, args=(spec, front, functions, audit), name="session").start()
     functions.serve()
 
 
-def _run(spec: SessionSpec, front: Connection, functions: Functions) -> None:
+def _run(spec: SessionSpec, front: Connection, functions: Functions, audit: Audit) -> None:
     try:
-        asyncio.run(_serve(spec, front, functions))
+        asyncio.run(_serve(spec, front, functions, audit))
     except Exception:  # noqa: BLE001 - logged, and the process ends
         _log.exception("session %s", spec.session_id)
         os._exit(1)
@@ -54,7 +55,7 @@ def _run(spec: SessionSpec, front: Connection, functions: Functions) -> None:
     os._exit(0)
 
 
-async def _serve(spec: SessionSpec, front: Connection, functions: Functions) -> None:
+async def _serve(spec: SessionSpec, front: Connection, functions: Functions, audit: Audit) -> None:
     try:
         executor = native_executor.create(spec.chunk_bytes)
         executor.limit(spec.memory_bytes, spec.pending_records, spec.pending_bytes)
@@ -65,7 +66,7 @@ async def _serve(spec: SessionSpec, front: Connection, functions: Functions) -> 
     if spec.functions:
         executor.serve_functions(functions, spec.memory_bytes)
     replies = Replies(executor)
-    stream = Stream(spec, executor, replies, Audit(spec.audit_log))
+    stream = Stream(spec, executor, replies, audit)
     server = grpc.aio.server(
         interceptors=[LimitMessages(MessageLimit(spec.max_message_bytes))],
         options=channel_options(spec.max_message_bytes),
