@@ -10,7 +10,8 @@ import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.weak import TensorWeakRef, WeakIdKeyDictionary
 
-from skytorch_wire.records import DTYPE_NUMBERS, Writer, contiguous_strides
+from skytorch_wire.format import DTYPE_NUMBERS
+from skytorch_wire.records import Writer, contiguous_strides
 
 from .backend import core
 

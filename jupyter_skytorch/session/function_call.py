@@ -14,7 +14,8 @@ from torch.storage import UntypedStorage
 
 from jupyter_skytorch import device
 from skytorch_wire import payload, pickling
-from skytorch_wire.records import DTYPE_NUMBERS, Writer, contiguous_strides
+from skytorch_wire.format import DTYPE_NUMBERS
+from skytorch_wire.records import Writer, contiguous_strides
 
 from .local_code import by_value
 

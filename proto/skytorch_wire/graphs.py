@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-from .records import Reader, Record, Value, Writer
+from .format import Record, Value
+from .records import Reader, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

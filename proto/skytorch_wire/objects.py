@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .records import MalformedError, Reader, Record, View, Writer
+from .format import Record
+from .records import MalformedError, Reader, View, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

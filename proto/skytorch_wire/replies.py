@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .records import ErrorKind, Reader, Reply, View
+from .format import ErrorKind, Reply
+from .records import Reader, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -31,7 +31,18 @@ MAY_IMPORT = {
 #: What a server's image installs. Nothing of Jupyter, nothing of Kubernetes.
 THIRD_PARTY = {
     "skytorch_wire": {"cloudpickle", "google", "grpc", "torch", "zstandard"},
-    "skytorch_server": {"google", "grpc", "grpc_health", "grpc_reflection", "psutil", "pynvml", "torch"},
+    "skytorch_server": {
+        "cloudpickle",
+        "google",
+        "grpc",
+        "grpc_health",
+        "grpc_reflection",
+        "prometheus_client",
+        "psutil",
+        "pynvml",
+        "safetensors",
+        "torch",
+    },
 }
 
 #: Inside jupyter_skytorch, each folder with the folders that it may import.

@@ -14,8 +14,9 @@ import pytest
 from safetensors import safe_open
 
 from skytorch_wire import sessions_pb2
+from skytorch_wire.format import ITEM_BYTES, Record
 from skytorch_wire.objects import adopt_records, load_record, objects_record, read_loaded, read_objects, save_record
-from skytorch_wire.records import ITEM_BYTES, Record, View, Writer
+from skytorch_wire.records import View, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

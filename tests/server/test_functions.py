@@ -12,7 +12,8 @@ import torch
 
 from skytorch_wire import payload, pickling
 from skytorch_wire.features import PYTHON_VERSION
-from skytorch_wire.records import DTYPE_NUMBERS, ErrorKind, Record, View, Writer
+from skytorch_wire.format import DTYPE_NUMBERS, ErrorKind, Record
+from skytorch_wire.records import View, Writer
 from skytorch_wire.replies import DataReply, ErrorReply, OutputReply
 
 if TYPE_CHECKING:

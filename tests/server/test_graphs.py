@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
+from skytorch_wire.format import ErrorKind, Output, Record, Value
 from skytorch_wire.graphs import DROPPED, KEPT, Definition, Node, Runner, kept_list, number_value, read, tensor_value
-from skytorch_wire.records import ErrorKind, Output, Record, Value, View, Writer
+from skytorch_wire.records import View, Writer
 from skytorch_wire.replies import ErrorReply
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from skytorch_wire.records import Output, Record, Value, View, Writer
+from skytorch_wire.format import Output, Record, Value
+from skytorch_wire.records import View, Writer
 
 if TYPE_CHECKING:
     from conftest import Client, Connect

@@ -10,7 +10,8 @@ import grpc
 import pytest
 
 from skytorch_wire import sessions_pb2
-from skytorch_wire.records import ErrorKind, View, Writer
+from skytorch_wire.format import ErrorKind
+from skytorch_wire.records import View, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from skytorch_wire.records import Record, View, Writer
+from skytorch_wire.format import Record
+from skytorch_wire.records import View, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

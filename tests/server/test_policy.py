@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from skytorch_wire import service_pb2
+from skytorch_wire.format import Value
 from skytorch_wire.graphs import KEPT, Definition, Node, number_value
-from skytorch_wire.records import Value, Writer
+from skytorch_wire.records import Writer
 
 if TYPE_CHECKING:
     from conftest import Client

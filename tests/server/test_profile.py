@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
+from skytorch_wire.format import Record, Value
 from skytorch_wire.profile import read_times
-from skytorch_wire.records import MalformedError, Record, Value, View, Writer
+from skytorch_wire.records import MalformedError, View, Writer
 from skytorch_wire.replies import DataReply
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from skytorch_wire.records import Record, View, Writer
+from skytorch_wire.format import Record
+from skytorch_wire.records import View, Writer
 from skytorch_wire.replies import DataReply, SegmentReply, SharedDataReply
 
 if TYPE_CHECKING:

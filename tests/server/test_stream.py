@@ -9,7 +9,8 @@ import grpc
 import pytest
 
 from skytorch_wire import PROTOCOL_VERSION, service_pb2
-from skytorch_wire.records import Memory, Record, Value, View, Writer
+from skytorch_wire.format import Memory, Record, Value
+from skytorch_wire.records import View, Writer
 
 if TYPE_CHECKING:
     from conftest import Client, Connect, ServerProcess, Stream

@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from skytorch_wire import PROTOCOL_VERSION, service_pb2, sessions_pb2
+from skytorch_wire.format import Record
 from skytorch_wire.objects import (
     adopt_records,
     load_record,
@@ -17,7 +18,7 @@ from skytorch_wire.objects import (
     read_objects,
     save_record,
 )
-from skytorch_wire.records import Record, View, Writer
+from skytorch_wire.records import View, Writer
 
 if TYPE_CHECKING:
     from conftest import Client

@@ -9,17 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import skytorch_wire
-from skytorch_wire import records
-from skytorch_wire.records import (
-    MalformedError,
-    Memory,
-    Output,
-    Record,
-    Value,
-    View,
-    Writer,
-    read_records,
-)
+from skytorch_wire import format as numbers
+from skytorch_wire.format import Memory, Output, Record, Value
+from skytorch_wire.records import MalformedError, View, Writer, read_records
 from skytorch_wire.replies import read_replies
 
 if TYPE_CHECKING:
@@ -32,15 +24,15 @@ FORMAT = (Path(skytorch_wire.__file__).parent / "include/skytorch_wire/format.h"
 def test_tags_are_those_of_the_header(name: str) -> None:
     (body,) = re.findall(rf"enum class {name} : uint8_t {{(.*?)}};", FORMAT, re.DOTALL)
     theirs = {word.upper(): int(number) for word, number in re.findall(r"k(\w+) = (\d+)", body)}
-    ours: type[IntEnum] = getattr(records, name)
+    ours: type[IntEnum] = getattr(numbers, name)
     assert {member.name.replace("_", ""): member.value for member in ours} == theirs
 
 
 def test_dtypes_have_the_size_that_torch_gives_them() -> None:
     import torch
 
-    for name in records.DTYPES.values():
-        assert records.ITEM_BYTES[name] == getattr(torch, name).itemsize
+    for name in numbers.DTYPES.values():
+        assert numbers.ITEM_BYTES[name] == getattr(torch, name).itemsize
 
 
 def test_records_are_read_as_they_were_written() -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch.fx import Node
 
+from skytorch_wire.format import DTYPE_NUMBERS, Value
 from skytorch_wire.graphs import number_value, tensor_value
-from skytorch_wire.records import DTYPE_NUMBERS, Value, Writer
+from skytorch_wire.records import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from skytorch_wire.records import DTYPE_NUMBERS
+from skytorch_wire.format import DTYPE_NUMBERS
 
 from .arguments import UnsupportedError
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from skytorch_server.limits import MAX_MESSAGE_BYTES
 from skytorch_wire.sizes import size_text
 
 from .resident import anonymous_bytes
@@ -24,10 +23,10 @@ _CUDA_OVERHEAD_BYTES = 4 * 1024 * 1024 * 1024
 _OVERHEAD_PART = 8
 
 
-def overhead(limit: int, pending_bytes: int, *, cuda: bool) -> int:
-    """What the process of a session with this limit may take beyond it, in bytes."""
+def overhead(limit: int, in_flight: int, *, cuda: bool) -> int:
+    """What the process of a session with this limit may take beyond it, with so many bytes on their way to it."""
     fixed = _CUDA_OVERHEAD_BYTES if cuda else _OVERHEAD_BYTES
-    return fixed + pending_bytes + MAX_MESSAGE_BYTES + limit // _OVERHEAD_PART
+    return fixed + in_flight + limit // _OVERHEAD_PART
 
 
 async def guard_memory(sessions: Sessions, devices: Devices) -> None:
@@ -44,6 +43,7 @@ def _excess(session: Session, *, cuda: bool) -> str:
     if not limit:
         return ""
     used = anonymous_bytes(session.worker.pid) - session.worker.idle_bytes
-    if used <= limit + overhead(limit, session.worker.spec.pending_bytes, cuda=cuda):
+    spec = session.worker.spec
+    if used <= limit + overhead(limit, spec.pending_bytes + spec.max_message_bytes, cuda=cuda):
         return ""
     return f"killed: memory limit of {size_text(limit)} exceeded (used {size_text(used)}); --session-memory raises it"

@@ -9,7 +9,8 @@ import grpc
 
 from skytorch_server.limits import PENDING_BYTES
 from skytorch_wire import service_pb2
-from skytorch_wire.records import ErrorKind, View
+from skytorch_wire.format import ErrorKind
+from skytorch_wire.records import View
 from skytorch_wire.replies import DataReply, ErrorReply, ValuesReply, read_replies
 
 from .replies import MalformedError

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from skytorch_wire import service_pb2
-from skytorch_wire.records import DTYPE_NUMBERS, ITEM_BYTES, Value, View, Writer
+from skytorch_wire.format import DTYPE_NUMBERS, ITEM_BYTES, Value
+from skytorch_wire.records import View, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
