@@ -10,6 +10,7 @@ import pytest
 
 import skytorch_wire
 from skytorch_wire import format as numbers
+from skytorch_wire import records
 from skytorch_wire.format import Memory, Output, Record, Value
 from skytorch_wire.records import MalformedError, View, Writer, read_records
 from skytorch_wire.replies import read_replies
