@@ -286,6 +286,7 @@ def test_what_a_principal_keeps_is_bounded(
 def test_checkpoints_are_their_principals(start_server: StartServer, connect: Connect, refused, tmp_path: Path) -> None:
     folder, tokens = tmp_path / "checkpoints", tmp_path / "tokens"
     tokens.write_text("alice:a\n../bob:b\n")
+    tokens.chmod(0o600)
     server = start_server("--checkpoint-dir", str(folder), "--token-file", str(tokens))
     alice, bob = connect(server.target, "a"), connect(server.target, "b")
     session = Session(alice)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import grpc
 import pytest
 
-from skytorch_wire import PROTOCOL_VERSION, service_pb2, sessions_pb2
+from skytorch_wire import PROTOCOL_VERSION, service_pb2, sessions_pb2, sessions_pb2_grpc
 from skytorch_wire.format import Record
 from skytorch_wire.objects import (
+    MAX_OBJECTS,
     adopt_records,
+    forget_record,
     load_record,
     objects_record,
     read_keys,
@@ -19,9 +22,10 @@ from skytorch_wire.objects import (
     save_record,
 )
 from skytorch_wire.records import View, Writer
+from skytorch_wire.replies import DataReply
 
 if TYPE_CHECKING:
-    from conftest import Client
+    from conftest import Client, Connect
 
 SYNC = bytes([Record.SYNC])
 CAPABILITIES = service_pb2.Capabilities(protocol_version=PROTOCOL_VERSION)
@@ -133,3 +137,64 @@ def test_a_kernel_that_ends_without_named_objects_closes_its_session(alice: Clie
     request = sessions_pb2.CloseSessionRequest(session_id=session_id, keep_named=True)
     assert not alice.call(alice.sessions.Close, request).kept
     assert alice.list() == []
+
+
+SETUP = Writer().define_device(0, "cpu", 0).ensure(View(1, "int8", (4,)), 0).take()
+
+
+@pytest.mark.parametrize(
+    ("records", "count", "words"),
+    [
+        (save_record("", b"", []), 1, "an object's name is empty"),
+        (save_record("n" * 257, b"", []), 1, "a text's length is 257"),
+        (save_record("x", b"", [View(2, "int8", (4,))]), 1, "storage 2 is not in this session"),
+        (save_record("x", b"", [View(1, "int8", (5,))]), 1, "past the end"),
+        (bytes([Record.SAVE, 1, ord("x"), 0, 1, Value.NONE]), 1, "a tensor was expected"),
+        (bytes([Record.SAVE, 1, ord("x"), 0, 1, Value.HOST_TENSOR, 1, 0, 0, 1, 5]), 1, "holds tensors of the session"),
+        (bytes([Record.SAVE, 1, ord("x"), 200]), 1, "longer than its frame"),
+        (Writer().adopt(77, 0, View(5, "int8", (4,))).take(), 1, "there is no parcel 77"),
+        (Writer().drop_parcel(77).take(), 1, "there is no parcel 77"),
+        (load_record("w") + Writer().adopt(4, 1, View(5, "int8", (4,))).take(), 2, "nothing in slot 1"),
+        (load_record("w") + Writer().adopt(4, 0, View(1, "int8", (4,))).take(), 2, "storage 1 exists already"),
+        (load_record("w") + Writer().adopt(4, 0, View(5, "int8", (2,))).take(), 2, "keeps its home"),
+        (load_record("w") + Writer().adopt(4, 0, View(5, "int8", (9,))).take(), 2, "past the end"),
+        (load_record("w") * 300, 300, "too many parcels"),
+    ],
+)
+def test_malformed_records_cost_their_sender_alone(client: Client, refused, records, count, words) -> None:
+    created = client.create()
+    stream = client.stream(created)
+    stream.response()
+    stream.send(SETUP + save_record("w", b"", [View(1, "int8", (4,))]), 3)
+    stream.send(records, count)
+    with refused(grpc.StatusCode.INVALID_ARGUMENT, words):
+        for _ in stream.replies():
+            pass
+    again = client.stream(take_over(client, created.session.session_id), begin=True)
+    again.response()
+    again.send(objects_record(), 1)
+    (info,) = read_objects(next(again.replies()).data)
+    assert (info.name, info.storage_bytes) == ("w", 4)
+    assert client.get(created.session.session_id).stats.storage_bytes == 4
+
+
+def test_a_session_holds_so_many_objects(client: Client) -> None:
+    created = client.create()
+    stream = client.stream(created)
+    stream.response()
+    stream.send(b"".join(save_record(f"{number}", b"", []) for number in range(MAX_OBJECTS + 1)), MAX_OBJECTS + 1)
+    *kept, last = islice(stream.replies(), MAX_OBJECTS + 1)
+    assert all(isinstance(reply, DataReply) for reply in kept)
+    assert "1024 named objects at most" in last.message
+    stream.send(save_record("7", b"replaced", []) + forget_record("8") + forget_record("8"), 3)
+    _, found, missing = islice(stream.replies(), 3)
+    assert (found.data, missing.data) == (b"\1", b"\0")
+
+
+def test_only_the_front_replaces_a_secret(alice: Client, connect: Connect, refused) -> None:
+    created = alice.create()
+    worker = sessions_pb2_grpc.WorkerStub(connect(created.endpoints[0].address).channel)
+    request = sessions_pb2.ReplaceSecretRequest(attach_secret=b"a guess", new_secret=b"mine")
+    with refused(grpc.StatusCode.PERMISSION_DENIED, "secret"):
+        worker.ReplaceSecret(request, timeout=30)
+    alice.stream(created).response()
