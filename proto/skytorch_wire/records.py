@@ -327,6 +327,7 @@ def split_records(data: bytes) -> list[bytes]:
 def _records(reader: Reader) -> Iterator[tuple[Record, list[Any]]]:
     number, text = reader.varint, reader.text
     fields: dict[Record, Any] = {
+        **dict.fromkeys((Record.SYNC, Record.CLOCK, Record.PROFILED, Record.OBJECTS, Record.SHARE), list),
         Record.DEFINE_OP: lambda: [number(), text(), reader._take(8).hex()],  # noqa: SLF001
         Record.DEFINE_DEVICE: lambda: [number(), text(), number()],
         Record.MARK: lambda: [reader.zigzag(), reader.zigzag()],
@@ -338,7 +339,6 @@ def _records(reader: Reader) -> Iterator[tuple[Record, list[Any]]]:
         Record.WRITE: lambda: [number(), number(), reader.raw()],
         Record.RESIZE: lambda: [number(), number()],
         Record.READ: lambda: [reader.value()],
-        Record.SYNC: list,
         Record.SEED: lambda: [number(), number(), number()],
         Record.GET_STATE: lambda: [number(), number()],
         Record.SET_STATE: lambda: [number(), number(), reader.raw()],
@@ -348,9 +348,7 @@ def _records(reader: Reader) -> Iterator[tuple[Record, list[Any]]]:
         Record.DEFINE_GRAPH: lambda: [number(), reader.raw()],
         Record.RUN_GRAPH: lambda: _op(reader),
         Record.FREE_GRAPH: lambda: [number()],
-        Record.CLOCK: list,
         Record.PROFILE: lambda: [number()],
-        Record.PROFILED: list,
         Record.ADOPT: lambda: [number(), number(), reader.layout(number())],
         Record.DROP_PARCEL: lambda: [number()],
         Record.FUNCTION: lambda: [number(), [number() for _ in range(number())], number()],
@@ -358,8 +356,6 @@ def _records(reader: Reader) -> Iterator[tuple[Record, list[Any]]]:
         Record.SAVE: lambda: [text(), reader.raw(), [reader.value() for _ in range(number())]],
         Record.LOAD: lambda: [text()],
         Record.FORGET: lambda: [text()],
-        Record.OBJECTS: list,
-        Record.SHARE: list,
         Record.MAPPED: lambda: [number(), bool(number())],
         Record.WRITE_SHARED: lambda: [number() for _ in range(5)],
         Record.READ_SHARED: lambda: [reader.value()],
