@@ -42,6 +42,13 @@ def client(alice: Client, request) -> Client:
     return alice
 
 
+@pytest.fixture
+def near(alice: Client) -> Client:
+    """A client whose stream is not relayed."""
+    alice.local = True
+    return alice
+
+
 def test_the_next_kernel_gets_the_session_and_the_last_one_is_told(client: Client, refused) -> None:
     created = client.create("lab", labels={"kernel_id": "old", "notebook": "a.ipynb"})
     old = client.stream(created, epoch=7)
@@ -160,25 +167,25 @@ SETUP = Writer().define_device(0, "cpu", 0).ensure(View(1, "int8", (4,)), 0).tak
         (load_record("w") + Writer().adopt(4, 0, View(5, "int8", (9,))).take(), 2, "past the end"),
     ],
 )
-def test_malformed_records_cost_their_sender_alone(client: Client, refused, records, count, words) -> None:
-    created = client.create()
-    stream = client.stream(created)
+def test_malformed_records_cost_their_sender_alone(near: Client, refused, records, count, words) -> None:
+    created = near.create()
+    stream = near.stream(created)
     stream.response()
     stream.send(SETUP + save_record("w", b"", [View(1, "int8", (4,))]), 3)
     stream.send(records, count)
     with refused(grpc.StatusCode.INVALID_ARGUMENT, words):
         for _ in stream.replies():
             pass
-    again = client.stream(take_over(client, created.session.session_id), begin=True)
+    again = near.stream(take_over(near, created.session.session_id), begin=True)
     again.response()
     again.send(objects_record(), 1)
     (info,) = read_objects(next(again.replies()).data)
     assert (info.name, info.storage_bytes) == ("w", 4)
-    assert client.get(created.session.session_id).stats.storage_bytes == 4
+    assert near.get(created.session.session_id).stats.storage_bytes == 4
 
 
-def test_parcels_that_nobody_adopts_are_bounded(client: Client, refused) -> None:
-    stream = client.stream(client.create())
+def test_parcels_that_nobody_adopts_are_bounded(near: Client, refused) -> None:
+    stream = near.stream(near.create())
     stream.response()
     stream.send(SETUP + save_record("w", b"", [View(1, "int8", (4,))]) + load_record("w") * 256, 259)
     replies = stream.replies()
@@ -188,9 +195,9 @@ def test_parcels_that_nobody_adopts_are_bounded(client: Client, refused) -> None
         next(replies)
 
 
-def test_a_session_holds_so_many_objects(client: Client) -> None:
-    created = client.create()
-    stream = client.stream(created)
+def test_a_session_holds_so_many_objects(near: Client) -> None:
+    created = near.create()
+    stream = near.stream(created)
     stream.response()
     stream.send(b"".join(save_record(f"{number}", b"", []) for number in range(MAX_OBJECTS + 1)), MAX_OBJECTS + 1)
     *kept, last = islice(stream.replies(), MAX_OBJECTS + 1)
