@@ -38,8 +38,8 @@ class Training:
         """Trains on; gives the number of steps that are done, after each."""
         step = 0
         while True:
-            images = torch.randn(BATCH, 1, 28, 28, generator=self._batches).to(self.device)
-            labels = torch.randint(10, (BATCH,), generator=self._batches).to(self.device)
+            images = torch.randn(BATCH, 1, 28, 28, generator=self._batches, device="cpu").to(self.device)
+            labels = torch.randint(10, (BATCH,), generator=self._batches, device="cpu").to(self.device)
             loss = F.cross_entropy(self.model(images), labels)
             self.optimizer.zero_grad()
             loss.backward()
@@ -49,7 +49,7 @@ class Training:
             if step % READ_EVERY == 0:
                 self.losses.append(loss.item())
             if step % BULK_EVERY == 0:
-                here = torch.arange(BULK, dtype=torch.int32) + step
+                here = torch.arange(BULK, dtype=torch.int32, device="cpu") + step
                 there = here.to(self.device)
                 if not torch.equal((there * 2).cpu(), here * 2):
                     raise AssertionError(f"step {step}: what came back isn't what was sent")

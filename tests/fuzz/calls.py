@@ -101,6 +101,7 @@ class Caller:
 
     async def run(self, calls: int) -> Told:
         """Calls so often."""
+        self._reviving = asyncio.Lock()
         async with grpc.aio.insecure_channel(self.place, options=[("grpc.max_receive_message_length", -1)]) as channel:
             methods = await self._methods(channel)
             known = await self._known(channel)
