@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import random
+import subprocess
 import sys
 import threading
 import time
@@ -44,6 +46,7 @@ class Outcome:
     late: int
     different: list[str]
     issued: int
+    ops: int
     stats: sessions_pb2.SessionStats
     """The server's, of the session."""
     error: str = ""
@@ -60,12 +63,15 @@ class Outcome:
             self.problems.append(f"{len(self.different)} results differ: {', '.join(self.different[:4])}")
         if self.issued != self.stats.executed:
             self.problems.append(f"{self.issued} records were issued and {self.stats.executed} executed")
+        if self.ops != self.stats.operations:
+            self.problems.append(f"{self.ops} ops were issued and {self.stats.operations} executed")
 
     def __str__(self) -> str:
         return (
             f"{self.way}: {self.faults} faults in {self.steps} steps, {self.seconds:.0f} s, "
             f"longest step {self.longest:.2f} s, {self.connections} connections, {self.late} bytes late; "
-            f"{self.issued} records issued, {self.stats.executed} executed; "
+            f"{self.issued} records issued, {self.stats.executed} executed, {self.ops} ops issued, "
+            f"{self.stats.operations} executed; "
             f"{'; '.join(self.problems) or 'all the same'}"
         )
 
@@ -97,21 +103,31 @@ def disturbed(
             found, error = {}, f"{type(problem).__name__}: {problem}"
         torn.stop()
         seconds = time.monotonic() - began
-        issued, stats = _counts(compute, stack.enter_context(sky.connect(f"grpc://{place}", name="undisturbed")))
+        issued, ops = compute.session._sink.counters()["issued"], compute.session.counters().ops
+        stats = _stats(compute, stack.enter_context(sky.connect(f"grpc://{place}", name="undisturbed")))
         undisturbed = sky.connect("undisturbed")
         different = [] if error else differences(found, trained(undisturbed.device("cpu"), done))
         counts = between.counts()
         return Outcome(
-            way, torn.faults, done, seconds, counts.connections, counts.late, different, issued, stats, error, longest
+            way,
+            torn.faults,
+            done,
+            seconds,
+            counts.connections,
+            counts.late,
+            different,
+            issued,
+            ops,
+            stats,
+            error,
+            longest,
         )
 
 
-def _counts(compute: Compute, other: Compute) -> tuple[int, sessions_pb2.SessionStats]:
-    """How many records were issued, and what the server counted: asked on a connection that isn't disturbed."""
-    for session in other.sessions():
-        if session.session_id == compute.session.id:
-            return compute.session._sink.counters()["issued"], session.stats
-    return -1, sessions_pb2.SessionStats()
+def _stats(compute: Compute, other: Compute) -> sessions_pb2.SessionStats:
+    """What the server counted in a session: asked on a connection that isn't disturbed."""
+    found = (session.stats for session in other.sessions() if session.session_id == compute.session.id)
+    return next(found, sessions_pb2.SessionStats())
 
 
 class _Tearing(threading.Thread):
@@ -148,12 +164,21 @@ def stall(between: Proxy) -> None:
     between.stall(STALL_SECONDS)
 
 
+def sleep(between: Proxy) -> None:
+    """A fault as of a laptop that is closed: this process stands still, and when it goes on its connection is gone."""
+    between.cut("near")
+    program = "import os, signal, sys, time; pid = int(sys.argv[1]); os.kill(pid, signal.SIGSTOP); "
+    program += "time.sleep(float(sys.argv[2])); os.kill(pid, signal.SIGCONT)"
+    subprocess.run([sys.executable, "-c", program, str(os.getpid()), str(STALL_SECONDS)], check=True)
+
+
 def main() -> int:
     """The command line; the exit status is 1 if anything was lost, repeated or told to the user."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.cuts", description=__doc__)
     parser.add_argument("--cuts", type=int, default=200)
     parser.add_argument("--stalls", type=int, default=50)
     parser.add_argument("--reorders", type=int, default=50)
+    parser.add_argument("--sleeps", type=int, default=10)
     parser.add_argument("--way", choices=("tunnel", "relay", "both"), default="both")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -161,6 +186,7 @@ def main() -> int:
         ("cuts", cuts(QUICK, options.seed), options.cuts, _APART),
         ("stalls", stall, options.stalls, (STALL_SECONDS, STALL_SECONDS + 0.5)),
         ("reorders", cuts(("late",), options.seed), options.reorders, _APART),
+        ("sleeps", sleep, options.sleeps, _APART),
     )
     failed = False
     for tunnels in [way == "tunnel" for way in ("tunnel", "relay") if options.way in {way, "both"}]:

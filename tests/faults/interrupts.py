@@ -25,7 +25,7 @@ trainer = training.run()
 counters = [torch.zeros((), dtype=torch.int64, device=sky) for _ in range(10)]
 ballast = torch.randn(WIDTH, WIDTH, device=sky)
 """
-# The optimizer's state is made in the first step, by Python: whoever interrupts that has half of it, wherever tensors are.
+# The optimizer's state is made in the first step, by Python: an interrupt in there leaves half of it, on any device.
 BEGIN = """%%sky
 next(trainer)
 """

@@ -190,14 +190,15 @@ void Interpreter::execute(Reader& in, Operator& op, bool ask) {
     bool needed = item.access != Access::kOverwrite || !item.whole || item.entry->home.is_meta();
     if (needed && item.entry->poisoned_by) poison_ = item.entry->poisoned_by;
   }
-  if (poison_) {
+  if (cancelled()) {
+    // Whatever its inputs are: what is skipped leaves what it would have updated as it was.
+    failure = {wire::ErrorKind::kCancelled, "cancelled by an interrupt"};
+    failed = true;
+    poison_ = origin_;
+  } else if (poison_) {
     failed = true;  // and that is told already, whatever else would be wrong here
   } else if (touched_.failure) {
     failure = failure_of(touched_.failure);
-    failed = true;
-    poison_ = origin_;
-  } else if (cancelled()) {
-    failure = {wire::ErrorKind::kCancelled, "cancelled by an interrupt"};
     failed = true;
     poison_ = origin_;
   } else {
