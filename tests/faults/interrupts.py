@@ -11,6 +11,7 @@ import random
 import sys
 from dataclasses import dataclass, field
 
+from bench.rig import private_server
 from tests.magics.conftest import Kernel
 
 SETUP = """
@@ -111,7 +112,8 @@ def main() -> int:
     options = parser.parse_args()
     failed = False
     for slow in (False, True):
-        outcome = interrupted(options.interrupts // 2, slow=slow, seed=options.seed)
+        with private_server():
+            outcome = interrupted(options.interrupts // 2, slow=slow, seed=options.seed)
         failed |= bool(outcome.problems)
         kind = "slow ops" if slow else "quick ops"
         sys.stdout.write(

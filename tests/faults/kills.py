@@ -143,6 +143,8 @@ def main() -> int:
     moments = random.Random(options.seed)
     began = None
     outcomes: list[Outcome] = []
+    # What PyTorch imports at the first step of a process takes seconds, in which nobody can be told anything.
+    next(Training("cpu").run())
     for number in range(options.kills):
         outcomes.append(kill_once(KINDS[number % 2], options.victim, moments.uniform(0.0, _LATEST_SECONDS)))
         began = began or Traces.now()
