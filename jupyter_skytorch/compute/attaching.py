@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jupyter_skytorch.device.errors import ConnectError
 from jupyter_skytorch.session import control as control_thread
 
-from . import registry
+from . import records, registry
 from .connecting import (
     RECONNECT_SECONDS,
     close_at_exit,
@@ -20,8 +21,8 @@ from .connecting import (
 )
 from .credentials import resolve
 from .handshake import take_over_session
-from .known import find_place
 from .names import check_name
+from .survey import KnownServer, SurveyError, find, survey
 from .waiting import waiting
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def attach(
 ) -> Compute:
     """Take over a session of yours that another kernel had, and make it the current Compute.
 
-    `session_id` is one that ``%sky sessions`` shows, of a server that this user's notebooks know. What the session
+    `session_id` is one that ``%sky sessions`` shows, or its beginning. What the session
     holds by a name is there, to be loaded; all else of it is freed. A kernel that still has it is told.
 
     `name` is what the Compute is called; otherwise what the session was. `token_file` or `token` is the server's token
@@ -57,21 +58,36 @@ def attach(
     refuse_forked()
     deadline = time.monotonic() + timeout
     with one_line_errors(), one_at_a_time(timeout):
-        for compute in registry.computes().values():
-            if compute.session.id == session_id and compute.state == "connected":
-                return registry.use(compute.name)
-        credential = resolve(token=token, token_file=token_file) if token or token_file else None
         control = control_thread.get()
         close_at_exit()
-        place, called = control.run(find_place(session_id, credential), left(deadline))
-        name = check_name(name or called)
+        try:
+            known = find(control.run(survey(_servers(token, token_file)), left(deadline)), session_id)
+        except SurveyError as error:
+            raise ConnectError(f"{error}; %sky sessions lists yours") from None
+        for compute in registry.computes().values():
+            if compute.session.id == known.session_id and compute.state == "connected":
+                return registry.use(compute.name)
+        place = known.server.place(known.name)
+        name = check_name(name or known.name or str(known.server.address))
         existing = registry.computes().get(name)
         if existing is not None and existing.state == "connected":
             raise ConnectError(f"the name {name!r} stands for {existing.address}; give another one with name (--name)")
         with waiting(f"attaching to {name}"):
-            handshake = control.run(take_over_session(place, session_id, name, left(deadline)), left(deadline) + 1.0)
+            handshake = control.run(
+                take_over_session(place, known.session_id, name, left(deadline)), left(deadline) + 1.0
+            )
             compute = open_session(name, handshake, control, reconnect_timeout, begin=True)
         if existing is not None:
             existing.close()
         registry.add(compute)
         return compute
+
+
+def _servers(token: str | None, token_file: str | os.PathLike[str] | None) -> list[KnownServer]:
+    """Those of this process, and with a token that is given, those of all kernels of this machine."""
+    servers = registry.servers()
+    if token or token_file:
+        credential, secret = resolve(token=token, token_file=token_file)
+        recorded = [server for record in records.read_all() if (server := KnownServer.of(record))]
+        servers += [replace(server, credential=credential, token=secret) for server in recorded]
+    return servers

@@ -6,11 +6,12 @@ import os
 from typing import TYPE_CHECKING
 
 from .suggestion import did_you_mean
+from .survey import KnownServer
 
 if TYPE_CHECKING:
     from .compute import Compute
 
-__all__ = ["UnknownComputeError", "add", "computes", "current", "find", "remove", "use"]
+__all__ = ["UnknownComputeError", "add", "computes", "current", "find", "remove", "servers", "use"]
 
 
 class UnknownComputeError(LookupError):
@@ -27,6 +28,11 @@ _inherited: list[Compute] = []
 def computes() -> dict[str, Compute]:
     """Return the Computes of this process by name: the connected ones and those whose server was lost."""
     return dict(_computes)
+
+
+def servers() -> list[KnownServer]:
+    """The servers that this process is connected to, or was."""
+    return [KnownServer.of_place(compute.place) for compute in computes().values()]
 
 
 def current() -> Compute | None:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Literal
 
 from skytorch_wire import sessions_pb2, sessions_pb2_grpc
 
-from . import records
+from . import local, records
 from .channel import Address, AddressError, Credential, CredentialError, open_channel
 from .encryption import Encryption
+from .place import Place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
     from .credentials import Metadata
-    from .place import Place
     from .records import SessionRecord
 
 __all__ = ["KnownServer", "KnownSession", "SurveyError", "close", "find", "keep", "survey"]
@@ -44,6 +44,7 @@ class KnownServer:
     token: str | None = None
     """Stands in for a credential that is in a kernel's memory only."""
     encryption: Encryption = field(default_factory=Encryption)
+    provider: str = "address"
 
     @classmethod
     def of(cls, record: SessionRecord) -> KnownServer | None:
@@ -52,12 +53,16 @@ class KnownServer:
             address = Address.parse(record.address)
         except AddressError:
             return None
-        return cls(address, record.credential, record.insecure, encryption=record.encryption)
+        return cls(address, record.credential, record.insecure, encryption=record.encryption, provider=record.provider)
 
     @classmethod
     def of_place(cls, place: Place) -> KnownServer:
         """The server that this process is connected to."""
-        return cls(place.address, place.credential, place.insecure, place.token, place.encryption)
+        return cls(place.address, place.credential, place.insecure, place.token, place.encryption, place.provider)
+
+    def place(self, name: str) -> Place:
+        """The server as one that can be connected to; `name` is what the Compute is called."""
+        return Place(self.provider, name, self.address, self.credential, self.token, self.encryption, self.insecure)
 
     @property
     def key(self) -> tuple[Address, Credential, Encryption]:
@@ -99,11 +104,13 @@ class KnownSession:
 
 
 async def survey(extra: Iterable[KnownServer] = ()) -> list[KnownSession]:
-    """Ask every server that a record of this machine names, and `extra` ones; oldest session first.
+    """Ask the embedded server, those that records of this machine name, and `extra` ones; oldest session first.
 
     A server that does not answer within 3 s has its recorded sessions listed as unreachable. What is over with its
     kernel is left out, and its record is removed.
     """
+    embedded = await local.running()
+    extra = [*extra, *([KnownServer.of_place(embedded)] if embedded else [])]
     recorded = [(record, KnownServer.of(record)) for record in records.read_all()]
     servers = {server.key: server for _, server in recorded if server is not None}
     # One that brings a token of its own knows more than a record does.

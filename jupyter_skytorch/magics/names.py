@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
 
-from jupyter_skytorch.compute.known import known_sessions
-from jupyter_skytorch.compute.registry import computes, current, find
+from jupyter_skytorch.compute.registry import computes, current, find, servers
+from jupyter_skytorch.compute.survey import survey
 from jupyter_skytorch.session import control
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def targets() -> list[str]:
 def session_ids() -> list[str]:
     """Return the ids of the user's sessions that this process doesn't have."""
     own = {compute.session.id for compute in computes().values()}
-    found = control.get().run(known_sessions(), _LIST_SECONDS)
-    return sorted(session.session_id for session in found if session.session_id not in own)
+    found = control.get().run(survey(servers()), _LIST_SECONDS)
+    return sorted(known.session_id for known in found if known.session_id not in own)
 
 
 def object_names() -> list[str]:

@@ -114,8 +114,10 @@ def test_one_principal_does_not_see_another_s(
 ) -> None:
     tokens = tmp_path / "all"
     tokens.write_text(token_file.read_text() + "bob:battery-staple\n")
+    tokens.chmod(0o600)
     bobs = tmp_path / "bobs"
     bobs.write_text("battery-staple\n")
+    bobs.chmod(0o600)
     server = serve("--token-file", str(tokens))
     with connect(server.address, token_file=token_file) as compute, kernel(server.address, bobs) as (_, theirs):
         # Only the credential of the record, which is a file of this user's, makes both visible.

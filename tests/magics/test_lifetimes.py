@@ -50,7 +50,7 @@ def test_sessions_lists_those_of_dead_kernels_keeps_and_closes_them(connected: K
     assert "orphan" in row
     (mine,) = [line for line in listed.value.splitlines() if line.startswith("▸")]
     assert "this" in mine
-    assert connected.ok("sorted(one.kernel for one in found)").value == "['dead', 'this']"
+    assert connected.ok("[one.kernel for one in found].count('this')").value == "1"
     kept = connected.ok(f"%sky sessions --keep {orphan[:6]}").value
     assert orphan in kept
     assert len(kept.splitlines()) == 2
@@ -63,7 +63,7 @@ def test_closing_ones_own_session_disconnects(connected: Kernel) -> None:
     session_id = connected.ok("print(compute.session.id)").printed.strip()
     connected.ok(f"%sky sessions --close {session_id}")
     assert connected.ok("compute.state").value == "'closed'"
-    assert connected.ok("%sky sessions").value == "You have no session at any server known here"
+    assert session_id not in connected.ok("%sky sessions").value
 
 
 def test_what_a_session_asks_for_is_a_flag_or_a_setting(kernel: Kernel) -> None:

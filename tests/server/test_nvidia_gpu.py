@@ -44,6 +44,7 @@ def server(start_server: StartServer, driver: Path, tmp_path: Path):
 def _tokens(folder: Path) -> Path:
     file = folder / "tokens"
     file.write_text("alice:a\nbob:b\n")
+    file.chmod(0o600)
     return file
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jupyter_skytorch.compute.registry import computes, current
+from jupyter_skytorch.compute.registry import computes, current, servers
 from jupyter_skytorch.compute.survey import KnownServer, close, find, keep, survey
 from jupyter_skytorch.display.sessions import sessions_table
 from jupyter_skytorch.display.text import tell
@@ -39,8 +39,7 @@ def run(options: argparse.Namespace, _magics: SkyMagics) -> Table[KnownSession] 
     """Ask."""
     run_now = control.get().run
     # Of a token that only a kernel has, the servers of this kernel are all that can be asked.
-    servers = [KnownServer.of_place(compute.place) for compute in computes().values()]
-    found = run_now(survey(servers), _SECONDS)
+    found = run_now(survey(servers()), _SECONDS)
     if options.close:
         known = find(found, options.close)
         mine = [compute for compute in computes().values() if compute.session.id == known.session_id]
