@@ -60,7 +60,7 @@ class LimitMessages(grpc.aio.ServerInterceptor):
 async def serve(handler: Handler, method: str, context: Context, limit: MessageLimit) -> None:
     """Serves a call whose messages `context` reads and writes as bytes, by `handler`, of any kind.
 
-    A handler without deserializer reads its messages from `context` by itself.
+    A handler without deserializer reads and writes its messages by `context` itself.
     """
     if handler.request_deserializer is None:
         await _respond(handler, None, context)
@@ -86,10 +86,27 @@ async def _requests(handler: Handler, method: str, context: Context, limit: Mess
         yield request
 
 
+class _Serializing:
+    """A context for services that write messages to it."""
+
+    def __init__(self, context: Context, serialize: Callable[[Any], bytes]) -> None:
+        self._context = context
+        self._serialize = serialize
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def write(self, message: Any) -> None:
+        await self._context.write(self._serialize(message))
+
+
 async def _respond(handler: Handler, request: Any, context: Context) -> None:
     behavior: Any = handler.stream_stream or handler.stream_unary or handler.unary_stream or handler.unary_unary
-    serialize: Any = handler.response_serializer or (lambda response: response)
-    answer = behavior(request, context)
+    serialize: Any = handler.response_serializer
+    if serialize is None:
+        await behavior(request, context)
+        return
+    answer = behavior(request, _Serializing(context, serialize))
     if hasattr(answer, "__aiter__"):
         async with aclosing(answer) as responses:
             async for response in responses:

@@ -17,6 +17,7 @@ from jupyter_skytorch.compute.encryption import Encryption
 from jupyter_skytorch.compute.endpoint import ways
 from jupyter_skytorch.compute.handshake import abandon, create_session
 from jupyter_skytorch.compute.place import Place
+from jupyter_skytorch.compute.terms import Terms
 from jupyter_skytorch.device.errors import ConnectError
 from jupyter_skytorch.session import Session
 from jupyter_skytorch.session import control as control_thread
@@ -78,7 +79,7 @@ def test_a_session_within_tls(
 def test_a_relayed_session_within_tls(secure: Callable[..., str], certificates: Certificates) -> None:
     place = Place("address", "box", Address.parse(secure()), Credential(), encryption=Encryption(str(certificates.ca)))
     control = control_thread.get()
-    handshake = control.run(create_session(place, "box", 20.0), 20.0)
+    handshake = control.run(create_session(place, "box", Terms(), 20.0), 20.0)
     session = Session.open(
         ways=ways([], place.address, place.encryption),
         created=handshake.created,

@@ -55,8 +55,6 @@ class Gate(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
         handler = await continuation(handler_call_details)
-        if handler is not None and handler_call_details.method.startswith(_OPEN_TO_ALL):
-            return handler
 
         async def call(_requests: object, context: Context) -> None:
             await self._serve(handler, handler_call_details, context)
@@ -71,11 +69,12 @@ class Gate(grpc.aio.ServerInterceptor):
         context.set_trailing_metadata(((_REQUEST_ID, call.request_id),))
         reset = current_call.set(call)
         try:
-            try:
-                call.principal = self._identify(metadata, call)
-            except Refusal as refusal:
-                await context.abort(refusal.code, str(refusal))
-            caller.set(call.principal)
+            if not details.method.startswith(_OPEN_TO_ALL):
+                try:
+                    call.principal = self._identify(metadata, call)
+                except Refusal as refusal:
+                    await context.abort(refusal.code, str(refusal))
+                caller.set(call.principal)
             if handler is None:
                 await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"there is no method {details.method} here")
             else:
