@@ -39,14 +39,17 @@ async def explain_silence(error: grpc.aio.AioRpcError, place: Place) -> str:
     if isinstance(found, ssl.SSLError):
         return explain_tls(found, place)
     other = str(place.address).partition(":")[2]
+    none_of_ours = f"what listens at {place.address} is not a SkyTorch server: it does not answer as one"
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        none_of_ours = f"what listens at {place.address} does not answer in time: it is busy, or not a SkyTorch server"
     return {
         Found.NO_HOST: f"there is no host {place.address.host!r}",
         Found.NOTHING: f"nothing listens at {place.address}: is the server running?",
         Found.FORBIDDEN: f"this user may not connect to {place.address}",
         Found.SILENCE: f"{place.address} does not answer: no connection came about",
-        Found.LISTENER: f"what listens at {place.address} is not a SkyTorch server: it does not answer as one",
+        Found.LISTENER: none_of_ours,
         Found.PLAIN: f"what listens at {place.address} has no TLS: if that is right, connect to grpc:{other}",
-        Found.TLS: f"what listens at {place.address} is not a SkyTorch server: it does not answer as one"
+        Found.TLS: none_of_ours
         if place.address.scheme == "grpcs"
         else f"what listens at {place.address} wants TLS: connect to grpcs:{other}",
     }[found]

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from jupyter_skytorch.compute.channel import Address, AddressError, check_secure
+from jupyter_skytorch.compute.encryption import Encryption
 
 
 @pytest.mark.parametrize(
@@ -71,9 +72,9 @@ def test_a_secret_in_an_address_is_refused_and_not_repeated(scheme: str) -> None
 def test_a_plain_connection_to_another_machine_has_to_be_wanted() -> None:
     other = Address.parse("grpc://192.0.2.1:50051")
     with pytest.raises(AddressError, match="insecure"):
-        check_secure(other, insecure=False)
-    check_secure(other, insecure=True)
-    check_secure(Address.parse("grpc://localhost:50051"), insecure=False)
+        check_secure(other, Encryption(), insecure=False)
+    check_secure(other, Encryption(), insecure=True)
+    check_secure(Address.parse("grpc://localhost:50051"), Encryption(), insecure=False)
 
 
 def test_addresses_and_records_load_no_torch() -> None:

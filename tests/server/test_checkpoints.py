@@ -263,7 +263,7 @@ def test_what_a_principal_keeps_is_bounded(
     start_server: StartServer, tmp_path: Path, connect: Connect, refused
 ) -> None:
     server = start_server(
-        "--max-checkpoints", "2", "--max-checkpoint-bytes", "3000", SKYTORCH_CHECKPOINT_DIR=str(folder)
+        "--max-checkpoints", "2", "--max-checkpoint-bytes", "3000", SKYTORCH_CHECKPOINT_DIR=str(tmp_path)
     )
     client = connect(server.target)
     session = Session(client)
