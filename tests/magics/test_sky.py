@@ -48,7 +48,7 @@ def test_disconnect_closes_the_session(connected: Kernel) -> None:
     ("line", "says"),
     [
         ("%sky conect", "did you mean 'connect'?"),
-        ("%sky frobnicate", "it has connect,"),
+        ("%sky frobnicate", "it has attach, checkpoint, connect,"),
         ("%sky connect --nam x", "did you mean '--name'?"),
         ("%sky connect --name", "expected one argument"),
         ("%sky connect a b", "unexpected 'b'"),
