@@ -52,12 +52,17 @@ class Rig:
 @contextmanager
 def private_server() -> Iterator[None]:
     """Gives this process and its children an embedded server of their own, which computes with one thread."""
+    before = dict(os.environ)
     with private_runtime() as folder:
         os.environ["OMP_NUM_THREADS"] = "1"
         os.environ["JUPYTER_RUNTIME_DIR"] = str(folder)
         os.environ["IPYTHONDIR"] = str(folder / "ipython")
         torch.set_num_threads(1)
-        yield
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from tests.faults.traces import until
 
 from .fuzzed import fuzzed, held
 
-_SECONDS = 5.0
-_SILENT = 200
+_SECONDS = 1.0
+_SILENT = 50
 _SETTLE_SECONDS = 40.0
 _AT_A_TIME = 8
 
