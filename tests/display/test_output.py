@@ -124,5 +124,5 @@ def status(session_id: str) -> Status:
         server_version="0.1.0",
         session_id=session_id,
         round_trip_seconds=0.001,
-        stats=sessions_pb2.SessionStats(),
+        session=sessions_pb2.Session(session_id=session_id),
     )
