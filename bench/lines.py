@@ -34,7 +34,7 @@ class _Bench:
 
     def __init__(self) -> None:
         self._sink = device.new_sink("bench")
-        self._sink.start(0, 1 << 20)
+        self._stream = self._sink.attached(0, 0, 1 << 20)
         self._device = torch.device("sky", self._sink.open_device("cpu", 0))
 
     def pairs(self, rounds: int, lines: list[str], mark: object) -> list[tuple[float, float]]:
@@ -52,7 +52,7 @@ class _Bench:
         started = time.perf_counter()
         exec(code, namespace)  # noqa: S102 (what is measured is how a cell's code runs)
         duration = time.perf_counter() - started
-        while self._sink.take(0.0) is not None:
+        while self._sink.take(0.0, self._stream) is not None:
             pass
         executed = service_pb2.StreamResponse(executed=self._sink.counters()["issued"])
         self._sink.feed(executed.SerializeToString())
