@@ -116,6 +116,7 @@ class Caller:
                     await self._call(channel, method, messages, known)
 
             await asyncio.gather(*(call_on() for _ in range(AT_A_TIME)))
+            await self._close_all(channel)
         return self.told
 
     async def _methods(self, channel: grpc.aio.Channel) -> list[MethodDescriptor]:
@@ -130,10 +131,7 @@ class Caller:
 
     async def _known(self, channel: grpc.aio.Channel) -> dict[str, list[Any]]:
         stub = sessions_pb2_grpc.SessionsStub(channel)
-        for who in FUZZED:
-            listed = await stub.List(sessions_pb2.ListSessionsRequest(), metadata=self._as(who))
-            for session in listed.sessions:
-                await self._close(channel, session.session_id, who)
+        await self._close_all(channel)
         capabilities = service_pb2.Capabilities(protocol_version=PROTOCOL_VERSION)
         request = sessions_pb2.CreateSessionRequest(name="fuzzed", capabilities=capabilities)
         created = [await stub.Create(request, metadata=self._as(who)) for who in FUZZED]
@@ -182,6 +180,13 @@ class Caller:
         self.told.note(f"{method.containing_service.name}.{method.name}", await call.code(), await call.details() or "")
         if method.name == "Close":
             await self._revive(channel, known)
+
+    async def _close_all(self, channel: grpc.aio.Channel) -> None:
+        stub = sessions_pb2_grpc.SessionsStub(channel)
+        for who in FUZZED:
+            listed = await stub.List(sessions_pb2.ListSessionsRequest(), metadata=self._as(who))
+            for session in listed.sessions:
+                await self._close(channel, session.session_id, who)
 
     async def _close(self, channel: grpc.aio.Channel, session_id: str, who: str) -> None:
         request = sessions_pb2.CloseSessionRequest(session_id=session_id)
