@@ -114,11 +114,14 @@ def test_an_end_is_known_ahead_and_named_afterwards(
         ones.sum().item()
 
 
-def test_a_session_that_crashes_tells_its_owner_how_and_leaves_the_others(bounded: Server) -> None:
+def test_a_session_that_crashes_tells_its_owner_how_and_leaves_the_others(
+    bounded: Server, until: Callable[..., None]
+) -> None:
     with connect(bounded.address) as compute, connect(bounded.address, name="other") as other:
         doomed, kept = torch.ones(3, device=compute.device("cpu")), torch.ones(3, device=other.device("cpu"))
         assert (doomed.sum().item(), kept.sum().item()) == (3, 3)
         os.kill(compute.status().session.pid, signal.SIGSEGV)
+        until(lambda: compute.state == "lost")
         with pytest.raises(SessionLost, match="was ended by SIGSEGV"):
             doomed.sum().item()
         assert kept.sum().item() == 3

@@ -38,6 +38,7 @@ def begin(client: Client):
     stream = client.stream(created)
     stream.response()
     stream.send(BEGIN, BEGIN_RECORDS)
+    next(response for response in stream.call if response.executed == BEGIN_RECORDS)
     return created, stream
 
 
