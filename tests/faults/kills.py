@@ -101,9 +101,11 @@ def _kill_once(kind: Kind, victim: Victim, moment: float) -> Outcome:
 
         killer = threading.Timer(moment, kill)
         killer.start()
+        stack.callback(killer.cancel)
         watch = threading.Timer(moment + _HANG_SECONDS, _hang)
         watch.daemon = True
         watch.start()
+        stack.callback(watch.cancel)
         error = ""
         try:
             work(compute)
