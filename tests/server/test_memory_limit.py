@@ -26,7 +26,8 @@ OTHER = View(3, "uint8", [32 * MIB])
 
 @pytest.fixture(scope="module")
 def bounded(start_server: StartServer) -> ServerProcess:
-    return start_server("--session-memory", "64MiB")
+    # What a process may take beyond its limit is less where messages are small: it is reached sooner.
+    return start_server("--session-memory", "64MiB", "--max-message-bytes", "2MiB")
 
 
 @pytest.fixture
