@@ -18,7 +18,7 @@ from .runtime import folder, read_json, write_json
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["SessionRecord", "read_all", "remove", "write"]
+__all__ = ["SessionRecord", "process_runs", "read_all", "remove", "write"]
 
 _VERSION = 1
 # A session id comes from a server and becomes a file name.
@@ -46,13 +46,18 @@ class SessionRecord:
 
     def kernel_alive(self) -> bool:
         """Whether the process that wrote the record still runs; a record without it is stale."""
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
+        return process_runs(self.pid)
+
+
+def process_runs(pid: int) -> bool:
+    """Whether a process of this machine has that number, whoever it belongs to."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
         return True
+    return True
 
 
 def write(record: SessionRecord) -> None:

@@ -212,19 +212,9 @@ def _unrecorded(session: sessions_pb2.Session, server: KnownServer) -> KnownSess
     kernel: Kernel = "elsewhere"
     pid = session.labels.get("pid", "")
     if session.labels.get("host") == platform.node() and pid.isascii() and pid.isdigit():
-        kernel = "alive" if _runs(int(pid)) else "dead"
+        kernel = "alive" if records.process_runs(int(pid)) else "dead"
     state: State = "orphan" if kernel == "dead" else "active"
     return KnownSession(session.session_id, session.name, server, session, None, kernel, state)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _began(known: KnownSession) -> tuple[str, str]:
