@@ -222,8 +222,9 @@ class Sessions:
         try:
             yield
         finally:
-            self._calls[session.session_id] -= 1
-            session.renew()
+            if session.active:
+                self._calls[session.session_id] -= 1
+                session.renew()
 
     def keep_alive(self, session: Session) -> None:
         """Renews the lease of an active session."""
@@ -262,6 +263,9 @@ class Sessions:
             return
         session.state = state
         session.reason = reason
+        if session.lifetime.timer is not None:
+            # It would hold the session in memory until it comes, up to an hour later.
+            session.lifetime.timer.cancel()
         level = logging.WARNING if state == _CRASHED else logging.INFO
         said = {"session": session.session_id}
         _log.log(level, "session %s of %s ended: %s", session.session_id, session.principal, reason, extra=said)
