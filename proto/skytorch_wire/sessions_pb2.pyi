@@ -339,6 +339,20 @@ class SessionEvent(_message.Message):
     session: Session
     def __init__(self, kind: _Optional[_Union[SessionEvent.Kind, str]] = ..., session: _Optional[_Union[Session, _Mapping]] = ...) -> None: ...
 
+class ActivityRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ActivityResponse(_message.Message):
+    __slots__ = ("last_activity", "sessions", "orphans")
+    LAST_ACTIVITY_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    ORPHANS_FIELD_NUMBER: _ClassVar[int]
+    last_activity: _timestamp_pb2.Timestamp
+    sessions: int
+    orphans: int
+    def __init__(self, last_activity: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., sessions: _Optional[int] = ..., orphans: _Optional[int] = ...) -> None: ...
+
 class GetStatsRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -94,6 +94,11 @@ class SessionsStub:
                 request_serializer=skytorch__wire_dot_sessions__pb2.WatchSessionsRequest.SerializeToString,
                 response_deserializer=skytorch__wire_dot_sessions__pb2.SessionEvent.FromString,
                 _registered_method=True)
+        self.Activity = channel.unary_unary(
+                '/skytorch.server.Sessions/Activity',
+                request_serializer=skytorch__wire_dot_sessions__pb2.ActivityRequest.SerializeToString,
+                response_deserializer=skytorch__wire_dot_sessions__pb2.ActivityResponse.FromString,
+                _registered_method=True)
 
 
 class SessionsServicer:
@@ -178,6 +183,13 @@ class SessionsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Activity(self, request, context):
+        """How much the server is used, by all principals together: for whoever gives its machine back when nobody does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SessionsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -240,6 +252,11 @@ def add_SessionsServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=skytorch__wire_dot_sessions__pb2.WatchSessionsRequest.FromString,
                     response_serializer=skytorch__wire_dot_sessions__pb2.SessionEvent.SerializeToString,
+            ),
+            'Activity': grpc.unary_unary_rpc_method_handler(
+                    servicer.Activity,
+                    request_deserializer=skytorch__wire_dot_sessions__pb2.ActivityRequest.FromString,
+                    response_serializer=skytorch__wire_dot_sessions__pb2.ActivityResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -566,6 +583,33 @@ class Sessions:
             '/skytorch.server.Sessions/Watch',
             skytorch__wire_dot_sessions__pb2.WatchSessionsRequest.SerializeToString,
             skytorch__wire_dot_sessions__pb2.SessionEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Activity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/skytorch.server.Sessions/Activity',
+            skytorch__wire_dot_sessions__pb2.ActivityRequest.SerializeToString,
+            skytorch__wire_dot_sessions__pb2.ActivityResponse.FromString,
             options,
             channel_credentials,
             insecure,

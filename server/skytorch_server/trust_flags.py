@@ -17,8 +17,9 @@ def add_trust_flags(parser: argparse.ArgumentParser) -> None:
         "--token-file",
         type=Path,
         metavar="FILE",
+        default=_path("SKYTORCH_TOKEN_FILE"),
         help="clients must send a token of this file: lines principal:token, or one bare token; not readable by every "
-        "user of the machine, and read again when it changes",
+        "user of the machine, and read again when it changes (SKYTORCH_TOKEN_FILE)",
     )
     group.add_argument(
         "--tls-cert",

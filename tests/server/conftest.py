@@ -307,7 +307,8 @@ def start_server() -> Iterator[StartServer]:
     servers: list[ServerProcess] = []
 
     def start(*arguments: str, **environment: str) -> ServerProcess:
-        place = () if "--unix-socket" in arguments or "--port" in arguments else ("--port", "0")
+        said = {"--unix-socket", "--port"} & {*arguments} or "SKYTORCH_PORT" in environment
+        place = () if said else ("--port", "0")
         server = ServerProcess(*place, *arguments, **environment)
         servers.append(server)
         return server

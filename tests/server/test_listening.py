@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
@@ -213,4 +214,26 @@ def test_the_environment_sets_what_no_flag_does(start_server: StartServer, conne
         SKYTORCH_LOG_LEVEL="debug",
     )
     assert connect(server.target).create().capabilities.chunk_bytes == 65536
+    assert server.stop() == 0
+
+
+def test_a_pods_environment_is_all_that_a_server_needs(
+    start_server: StartServer, connect: Connect, refused, tmp_path: Path, certificates: Certificates
+) -> None:
+    tokens = tmp_path / "token"
+    tokens.write_text("token-of-the-pod")
+    tokens.chmod(0o440)
+    certificate, key = certificates.issue_apart("tls")
+    server = start_server(
+        SKYTORCH_HOST="0.0.0.0",  # noqa: S104
+        SKYTORCH_PORT="0",
+        SKYTORCH_TOKEN_FILE=str(tokens),
+        SKYTORCH_TLS_CERT=str(certificate),
+        SKYTORCH_TLS_KEY=str(key),
+    )
+    server.wait_for_log(r"listens on 0\.0\.0\.0:")
+    trusting = grpc.ssl_channel_credentials(certificates.ca.read_bytes())
+    with refused(grpc.StatusCode.UNAUTHENTICATED):
+        connect(server.target, credentials=trusting).list()
+    assert connect(server.target, "token-of-the-pod", trusting).create().session.principal == "default"
     assert server.stop() == 0

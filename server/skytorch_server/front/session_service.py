@@ -13,6 +13,7 @@ from skytorch_wire import sessions_pb2, sessions_pb2_grpc
 from skytorch_wire.objects import MAX_NAME_BYTES, MAX_OBJECTS
 
 from . import takeover
+from .activity import Activity
 from .auth import caller
 from .refusal import Refusal, refusals
 from .worker_calls import WORKER_SECONDS, stats_of, worker_stub
@@ -42,6 +43,7 @@ class SessionService(sessions_pb2_grpc.SessionsServicer):
         self._devices = devices
         self._checkpoints = checkpoints
         self._direct = direct
+        self._activity = Activity(sessions)
 
     async def Create(  # noqa: N802
         self, request: sessions_pb2.CreateSessionRequest, context: Context
@@ -155,6 +157,11 @@ class SessionService(sessions_pb2_grpc.SessionsServicer):
                     yield sessions_pb2.SessionEvent(kind=sessions_pb2.SessionEvent.CREATED, session=session.message())
                 async for event in watch:
                     yield event
+
+    async def Activity(  # noqa: N802
+        self, _request: sessions_pb2.ActivityRequest, _context: Context
+    ) -> sessions_pb2.ActivityResponse:
+        return self._activity.message()
 
     def _granted(self, request: sessions_pb2.CreateSessionRequest) -> Granted:
         for name in ("lease_seconds", "max_age_seconds"):

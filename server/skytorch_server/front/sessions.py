@@ -226,6 +226,10 @@ class Sessions:
                 self._calls[session.session_id] -= 1
                 session.renew()
 
+    def last_used(self, session: Session) -> float:
+        """Seconds since the epoch: when its kernel was last heard of, and now while a call uses it that has none."""
+        return time.time() if self._calls[session.session_id] else session.last_heartbeat
+
     def keep_alive(self, session: Session) -> None:
         """Renews the lease of an active session."""
         session.renew()
