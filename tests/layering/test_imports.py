@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = {
     "skytorch_wire": ROOT / "proto/skytorch_wire",
     "skytorch_server": ROOT / "server/skytorch_server",
+    "skytorch_operator": ROOT / "server/skytorch_operator",
     "jupyter_skytorch": ROOT / "jupyter_skytorch",
 }
 
@@ -25,10 +26,11 @@ PACKAGES = {
 MAY_IMPORT = {
     "skytorch_wire": set(),
     "skytorch_server": {"skytorch_wire"},
+    "skytorch_operator": {"skytorch_wire"},
     "jupyter_skytorch": {"skytorch_wire"},
 }
 
-#: What a server's image installs. Nothing of Jupyter, nothing of Kubernetes.
+#: What the images install: a server's has nothing of Jupyter and Kubernetes, an operator's no torch.
 THIRD_PARTY = {
     "skytorch_wire": {"cloudpickle", "google", "grpc", "torch", "zstandard"},
     "skytorch_server": {
@@ -43,6 +45,7 @@ THIRD_PARTY = {
         "safetensors",
         "torch",
     },
+    "skytorch_operator": {"aiohttp", "cryptography", "google", "grpc", "kopf", "kubernetes_asyncio", "yaml"},
 }
 
 #: Inside jupyter_skytorch, each folder with the folders that it may import.
@@ -65,6 +68,7 @@ WITHOUT_TORCH = [
     "skytorch_server.__main__",
     "skytorch_server.front",
     "skytorch_server.metrics",
+    "skytorch_operator.__main__",
     "jupyter_skytorch",
     "jupyter_skytorch.compute",
     "jupyter_skytorch.compute.channel",
@@ -112,7 +116,7 @@ def test_a_package_imports_only_those_below_it(package: str, module: str, path: 
     [entry for entry in ALL_MODULES if entry[0] in THIRD_PARTY],
     ids=[module for package, module, _ in ALL_MODULES if package in THIRD_PARTY],
 )
-def test_wire_and_server_need_only_what_a_server_image_installs(package: str, module: str, path: Path) -> None:
+def test_what_an_image_holds_needs_only_what_it_installs(package: str, module: str, path: Path) -> None:
     names = {name.split(".")[0] for name in imported(module, path)}
     foreign = names - set(PACKAGES) - set(sys.stdlib_module_names)
     assert foreign <= THIRD_PARTY[package]

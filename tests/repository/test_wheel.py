@@ -1,4 +1,4 @@
-"""An installed wheel brings everything: three packages, the native sources, the sidebar and the server extension."""
+"""An installed wheel brings everything: four packages, the native sources, the sidebar and the server extension."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_the_packages_and_their_native_sources(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    for package in ("jupyter_skytorch", "skytorch_server", "skytorch_wire"):
+    for package in ("jupyter_skytorch", "skytorch_operator", "skytorch_server", "skytorch_wire"):
         assert f"{package}/__init__.py" in names
         assert f"{package}/py.typed" in names
     assert any(name.startswith("jupyter_skytorch/device/csrc/") and name.endswith(".cpp") for name in names)

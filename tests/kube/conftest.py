@@ -1,0 +1,87 @@
+"""One control plane for all tests in here, a namespace for each of them, and the operator at work."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from kubernetes_asyncio import client, config
+
+from tests.kube.computes import Computes
+from tests.kube.control_plane import ControlPlane, kit
+from tests.kube.operators import OperatorProcess
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+SECONDS = 60.0
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A real API server with etcd, controllers, the CRD, and a node on which every pod gets Ready."""
+    tools = kit()
+    if tools is None:
+        missing = "left out: no Kubernetes control plane in KUBEBUILDER_ASSETS or ../shared/kube"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    started = ControlPlane(tools, tmp_path_factory.mktemp("control-plane"))
+    try:
+        started.start_node()
+        yield started
+    finally:
+        started.stop()
+
+
+@pytest.fixture
+async def api(control_plane: ControlPlane) -> AsyncIterator[client.ApiClient]:
+    """A client of the administrator's."""
+    async with await config.new_client_from_config(str(control_plane.kubeconfig)) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def namespace(api: client.ApiClient) -> AsyncIterator[str]:
+    """A namespace of this test's own; pods in it need no service account to be waited for."""
+    core = client.CoreV1Api(api)
+    name = f"test-{secrets.token_hex(4)}"
+    await core.create_namespace({"metadata": {"name": name}})
+    yield name
+    await core.delete_namespace(name)
+
+
+@pytest.fixture(scope="session")
+def operator(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
+    """The operator at work, for all namespaces."""
+    started = OperatorProcess(control_plane.kubeconfig, tmp_path_factory.mktemp("operator") / "log")
+    started.start()
+    try:
+        started.wait_for_log(" leads")
+        yield started
+    finally:
+        assert started.stop() == 0, started.log
+
+
+@pytest.fixture
+def computes(api: client.ApiClient, namespace: str, operator: OperatorProcess) -> Computes:
+    """The Computes of this test's namespace, and what the operator makes of them."""
+    return Computes(api, namespace)
+
+
+async def _until(condition: Callable[[], Awaitable[Any]], what: str) -> Any:
+    deadline = time.monotonic() + SECONDS
+    while not (value := await condition()):
+        assert time.monotonic() < deadline, f"in {SECONDS:g} s it never came true that {what}"
+        await asyncio.sleep(0.05)
+    return value
+
+
+@pytest.fixture
+def until() -> Any:
+    """Waits for what an async function without arguments returns to be true, and returns that."""
+    return _until
