@@ -48,6 +48,8 @@ _REQUESTS: dict[str, Callable[[bytes], _Request]] = {
 
 # How long a call whose worker is gone waits for the front to learn why.
 _REASON_SECONDS = 1.0
+# How long a client may take for the answer that is on its way to it when its call is ended.
+_WRITE_SECONDS = 1.0
 
 
 def relay_handler(sessions: Sessions, limit: MessageLimit) -> grpc.GenericRpcHandler:
@@ -112,8 +114,10 @@ class _Relay:
             await downward
         finally:
             upward.cancel()
-            downward.cancel()
             call.cancel()
+            # What is being written is written first: a status sent into the middle of the first answer never arrives.
+            await asyncio.wait([downward], timeout=_WRITE_SECONDS)
+            downward.cancel()
 
     async def _send(self, first: bytes, context: Context, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
         try:
