@@ -23,6 +23,9 @@ NATIVE := jupyter_skytorch.device skytorch_server.session
 COMPAT_TORCH ?= 2.11.0
 COMPAT_PYTHON ?= $(or $(call where,python3.12),$(BIN)/python)
 
+# Tests that look for what is left on the whole machine, or load it on purpose, have it to themselves.
+ALONE := tests/faults tests/fuzz
+
 SOAK_MINUTES ?= 60
 FUZZ_RUNS ?= 1000000
 
@@ -72,7 +75,8 @@ lab: $(LABEXTENSION)  ## open JupyterLab on the example notebooks
 
 test: $(LABEXTENSION)  ## all tests, those in a browser included (they need chromium)
 	$(BIN)/python -m skytorch_wire.native compile $(NATIVE)  # takes longer than some tests may
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile $(ALONE:%=--ignore=%)
+	$(BIN)/python -m pytest $(ALONE)
 
 lint: $(NODE_MODULES)  ## ruff, mypy and eslint
 	$(BIN)/ruff check
