@@ -107,6 +107,7 @@ faults: $(INSTALLED)  ## cuts, stalls, kills, crowds and floods: the figures of 
 	$(BIN)/python -m tests.faults.cuts
 	$(BIN)/python -m tests.faults.kills --kills 50
 	$(BIN)/python -m tests.faults.kills --kills 20 --victim worker
+	$(BIN)/python -m tests.faults.resumes
 	$(BIN)/python -m tests.faults.interrupts
 	$(BIN)/python -m tests.faults.pressure
 	$(BIN)/python -m tests.faults.orphans

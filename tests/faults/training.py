@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -34,9 +34,30 @@ class Training:
         self.losses: list[float] = []
         self._batches = torch.Generator().manual_seed(1)
 
+    def state(self) -> dict[str, Any]:
+        """All that :meth:`resumed` goes on from."""
+        return {
+            "model": self.model,
+            "optimizer": self.optimizer,
+            "steps": self.steps,
+            "losses": list(self.losses),
+            "batches": self._batches.get_state(),
+            "random": torch.sky.get_rng_state(self.device),
+        }
+
+    @classmethod
+    def resumed(cls, device: torch.device, state: dict[str, Any]) -> Training:
+        """The training whose state that is."""
+        training = cls(device)
+        training.model, training.optimizer, training.steps = state["model"], state["optimizer"], state["steps"]
+        training.losses = list(state["losses"])
+        training._batches.set_state(state["batches"])
+        torch.sky.set_rng_state(state["random"], device)
+        return training
+
     def run(self) -> Iterator[int]:
         """Trains on; gives the number of steps that are done, after each."""
-        step = 0
+        step = int(self.steps)
         while True:
             images = torch.randn(BATCH, 1, 28, 28, generator=self._batches, device="cpu").to(self.device)
             labels = torch.randint(10, (BATCH,), generator=self._batches, device="cpu").to(self.device)
