@@ -22,7 +22,7 @@ from .traces import own_temporary_folder
 from .training import Training, differences, trained
 
 CHECKPOINT_EVERY = 5
-_EARLIEST_SECONDS, _LATEST_SECONDS = 0.5, 2.5
+_LATEST_SECONDS = 2.0
 _NAME = "run"
 
 
@@ -47,7 +47,7 @@ def resume_through(kills: int, seed: int = 0) -> Resumes:
     with own_temporary_folder(), private_server(), tempfile.TemporaryDirectory() as folder:
         for number in range(kills + 1):
             with server("--checkpoint-dir", folder) as place:
-                moment = chosen.uniform(_EARLIEST_SECONDS, _LATEST_SECONDS) if number < kills else None
+                moment = chosen.uniform(0.0, _LATEST_SECONDS) if number < kills else None
                 _train(f"grpc://{place}", moment, found)
     return found
 
@@ -68,15 +68,17 @@ def _train(address: str, moment: float | None, found: Resumes) -> None:
         if done not in {found.steps, found.steps + CHECKPOINT_EVERY}:
             found.problems.append(f"resumed at step {done}, and the last checkpoint was at {found.steps}")
         found.steps = done
-        if moment is not None:
-            threading.Timer(moment, os.kill, (_front(compute), signal.SIGKILL)).start()
+        killer = None if moment is None else threading.Timer(moment, os.kill, (_front(compute), signal.SIGKILL))
         for done in training.run():
             if done % CHECKPOINT_EVERY == 0:
                 compute.save(_NAME, training.state())
                 compute.checkpoint(_NAME)
                 found.steps = done
-                if moment is None:
+                if killer is None:
                     break
+                if killer.ident is None:
+                    # Only now, so that there is something to resume from however slow the machine is.
+                    killer.start()
         if different := differences(training.result(), trained(device, done)):
             found.problems.append(f"different after {done} steps: {different}")
     except sky.SessionLost as error:
