@@ -44,6 +44,14 @@ _POLL_SECONDS = 0.03
 _PATIENCE = 10
 """Tenths of a second that a server may take to end."""
 _SOCKET = "server.sock"
+# What lets people in elsewhere: whoever can enter the socket's folder is let in here.
+_OF_OTHERS = (
+    "SKYTORCH_TOKEN",
+    "SKYTORCH_TOKEN_FILE",
+    "SKYTORCH_TLS_CERT",
+    "SKYTORCH_TLS_KEY",
+    "SKYTORCH_TLS_CLIENT_CA",
+)
 
 
 class LocalServerError(RuntimeError):
@@ -195,8 +203,7 @@ def _reap(process: subprocess.Popen[bytes], socket: Path) -> None:
 
 
 def _environment() -> dict[str, str]:
-    # The server has no use for the token of another.
-    environment = {name: value for name, value in os.environ.items() if name != "SKYTORCH_TOKEN"}
+    environment = {name: value for name, value in os.environ.items() if name not in _OF_OTHERS}
     if paths := environment.get("PYTHONPATH"):
         # It starts in another folder, where relative entries would mean something else.
         environment["PYTHONPATH"] = os.pathsep.join(str(Path(path).absolute()) for path in paths.split(os.pathsep))

@@ -14,13 +14,14 @@ import sys
 from pathlib import Path
 
 from skytorch_wire import __version__
+from skytorch_wire.sizes import size_text
 
-from .allowance import Allowance, add_flags
-from .arguments import port, positive_int, seconds, whole_number
+from .admission_flags import add_admission_flags, check_admission
+from .allowance import Allowance, add_allowance_flags
+from .arguments import FlagGroup, port, positive_int, seconds, size
 from .checkpoints.flags import add_checkpoint_flags
 from .limits import CHUNK_BYTES, CHUNK_BYTES_RANGE
 from .logs import set_up_logging
-from .trust_flags import add_trust_flags, check_trust
 from .watch_flags import add_watch_flags
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -30,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs a server until it is told to stop. Returns the process's exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    check_trust(parser, options)
+    check_admission(parser, options)
     set_up_logging(options.log_level, options.log_format)
     # Until the server runs and ends in its own order, the ordinary exit cleans up what there is.
     for number in _STOP_SIGNALS:
@@ -65,8 +66,8 @@ async def _serve(options: argparse.Namespace) -> None:
         allowance=Allowance.from_options(options),
         exit_when_idle=options.exit_when_idle,
         unix_socket=options.unix_socket,
-        direct=options.direct,
-        functions=options.functions,
+        direct=not options.no_direct,
+        functions=not options.no_functions,
         checkpoint_folder=options.checkpoint_dir,
         checkpoint_limits=CheckpointLimits(options.max_checkpoints, options.max_checkpoint_bytes),
         max_message_bytes=options.max_message_bytes,
@@ -83,63 +84,51 @@ async def _serve(options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    environment = os.environ.get
     parser = argparse.ArgumentParser(
         prog="skytorch-server",
-        description="Runs the ops of remote notebooks with PyTorch: one process a session, reached over gRPC.",
+        description="Runs the ops of remote notebooks with PyTorch: one process a session, reached over gRPC. A flag "
+        "may come from the environment variable beside it instead.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    parser.add_argument(
-        "--port",
-        type=port,
-        default=environment("SKYTORCH_PORT", "50051"),
-        help="TCP port, 0 for any free one (SKYTORCH_PORT, default 50051)",
-    )
-    parser.add_argument(
-        "--host",
-        default=environment("SKYTORCH_HOST", "[::]"),
-        help="address to listen on (SKYTORCH_HOST, default [::]); loopback only, whatever it says, without a "
-        "--token-file and without --insecure",
-    )
-    parser.add_argument(
-        "--unix-socket", type=Path, metavar="PATH", help="listen on this Unix socket only, in a folder of mode 0700"
-    )
-    parser.add_argument(
-        "--no-direct",
-        dest="direct",
-        action="store_false",
-        help="tell clients of no socket but this server's own, so that even those on this machine come through it: for "
-        "proxies and tunnels on this machine",
-    )
-    parser.add_argument(
-        "--no-functions",
-        dest="functions",
-        action="store_false",
-        default=not environment("SKYTORCH_NO_FUNCTIONS"),
-        help="run ops only, and no functions that clients send (SKYTORCH_NO_FUNCTIONS, where it isn't empty)",
-    )
-    parser.add_argument(
-        "--chunk-size",
-        type=_chunk_size,
-        default=environment("SKYTORCH_CHUNK_SIZE", str(CHUNK_BYTES)),
-        metavar="BYTES",
-        help=f"preferred payload of one frame of bulk data (SKYTORCH_CHUNK_SIZE, default {CHUNK_BYTES})",
-    )
-    add_trust_flags(parser)
+    _add_serving_flags(parser)
+    add_admission_flags(parser)
     add_watch_flags(parser)
-    parser.add_argument(
-        "--max-sessions", type=positive_int, default=64, metavar="N", help="sessions at a time (default 64)"
-    )
-    parser.add_argument(
-        "--exit-when-idle", type=seconds, metavar="SECONDS", help="stop after this long without a session"
-    )
-    add_flags(parser)
+    add_allowance_flags(parser)
     add_checkpoint_flags(parser)
     return parser
 
 
+def _add_serving_flags(parser: argparse.ArgumentParser) -> None:
+    group = FlagGroup(parser, "what is served, and where")
+    group.value("--port", port, "PORT", "TCP port, 0 for any free one", default="50051")
+    group.value(
+        "--host",
+        str,
+        "HOST",
+        "address to listen on; loopback only, whatever it says, unless other machines are safe to let in: see who may "
+        "come in",
+        default="[::]",
+    )
+    group.value("--unix-socket", Path, "PATH", "listen on this Unix socket only, in a folder of mode 0700")
+    group.switch(
+        "--no-direct",
+        "tell clients of no socket but this server's own, so that even those on this machine come through it: for "
+        "proxies and tunnels on this machine",
+    )
+    group.switch("--no-functions", "run ops only, and no functions that clients send")
+    group.value(
+        "--chunk-size",
+        _chunk_size,
+        "SIZE",
+        "preferred payload of one frame of bulk data",
+        default=size_text(CHUNK_BYTES),
+    )
+    group.value("--max-sessions", positive_int, "N", "sessions at a time", default="64")
+    group.value("--exit-when-idle", seconds, "SECONDS", "stop after this long without a session", otherwise="never")
+
+
 def _chunk_size(text: str) -> int:
-    number = whole_number(text)
+    number = size(text)
     if not CHUNK_BYTES_RANGE[0] <= number <= CHUNK_BYTES_RANGE[1]:
         raise argparse.ArgumentTypeError(
             f"a chunk has from {CHUNK_BYTES_RANGE[0]} to {CHUNK_BYTES_RANGE[1]} bytes, not {text}"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .arguments import positive_int, seconds, size
+from skytorch_wire.sizes import size_text
+
+from .arguments import FlagGroup, positive_int, seconds, size
 
 if TYPE_CHECKING:
     import argparse
 
 #: No lease is shorter, in seconds: a kernel that is busy for a moment would lose it.
 SHORTEST_LEASE = 1.0
+
+_NO_LIMIT = "no limit"
 
 
 @dataclass(frozen=True)
@@ -47,51 +50,46 @@ class Allowance:
 
     @classmethod
     def from_options(cls, options: argparse.Namespace) -> Allowance:
-        """What the flags of :func:`add_flags` say."""
-        return cls(**{name: getattr(options, name) for name in cls.__dataclass_fields__})
+        """What the flags of :func:`add_allowance_flags` say."""
+        said = {name: getattr(options, name) for name in cls.__dataclass_fields__}
+        return cls(**{name: value for name, value in said.items() if value is not None})
 
 
 def _bounded(asked: float, most: float) -> float:
     return min(asked, most) if asked and most else asked or most
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags, each with its environment variable, to a command line."""
-    group = parser.add_argument_group("what a session may have")
+def add_allowance_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags to a command line."""
+    group = FlagGroup(parser, "what a session may have")
     usual = Allowance()
-
-    def flag(name: str, type_: object, metavar: str, default: float, explain: str) -> None:
-        variable = "SKYTORCH_" + name.removeprefix("--").replace("-", "_").upper()
-        group.add_argument(
-            name,
-            type=type_,  # type: ignore[arg-type]
-            metavar=metavar,
-            # Of text argparse makes a value as it does of a flag's.
-            default=os.environ.get(variable, default),
-            help=f"{explain} ({variable}, default {f'{default:g}' if default else 'no limit'})",
-        )
-
-    flag(
+    group.value(
         "--idle-timeout",
         seconds,
         "SECONDS",
-        usual.idle_timeout,
         "a session whose kernel hasn't been heard of for this long ends, unless it asked for another time",
+        default=f"{usual.idle_timeout:g}",
     )
-    flag("--max-idle-timeout", seconds, "SECONDS", usual.max_idle_timeout, "the most that it may ask for")
-    flag("--max-age", seconds, "SECONDS", usual.max_age, "a session ends this long after it began")
-    flag(
+    group.value(
+        "--max-idle-timeout",
+        seconds,
+        "SECONDS",
+        "the most that it may ask for",
+        default=f"{usual.max_idle_timeout:g}",
+    )
+    group.value("--max-age", seconds, "SECONDS", "a session ends this long after it began", otherwise=_NO_LIMIT)
+    group.value(
         "--session-memory",
         size,
         "SIZE",
-        usual.session_memory,
         "what the tensors of one session may take on each device, as 8GiB; it may ask for less",
+        otherwise=_NO_LIMIT,
     )
-    flag(
+    group.value(
         "--pending-records",
         positive_int,
         "N",
-        usual.pending_records,
         "records of one session that are taken in and not executed yet; more wait with the client",
+        default=str(usual.pending_records),
     )
-    flag("--pending-bytes", size, "SIZE", usual.pending_bytes, "and their bytes")
+    group.value("--pending-bytes", size, "SIZE", "and their bytes", default=size_text(usual.pending_bytes))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 from difflib import get_close_matches
 from pathlib import Path
 
-from .arguments import port
+from .arguments import FlagGroup, one_of, port
 from .logs import FORMATS
 from .metrics.registry import SOURCES
 
@@ -16,48 +15,38 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 def add_watch_flags(parser: argparse.ArgumentParser) -> None:
     """Adds them."""
-    environment = os.environ.get
-    group = parser.add_argument_group("what is told")
-    group.add_argument(
-        "--log-level",
-        type=str.upper,
-        choices=_LEVELS,
-        default=environment("SKYTORCH_LOG_LEVEL", "INFO"),
-        help="what is logged to standard error (SKYTORCH_LOG_LEVEL, default INFO)",
-    )
-    group.add_argument(
+    group = FlagGroup(parser, "what is told")
+    group.value("--log-level", one_of(*_LEVELS), "LEVEL", "what is logged to standard error", default="INFO")
+    group.value(
         "--log-format",
-        choices=FORMATS,
-        default=environment("SKYTORCH_LOG_FORMAT", "text"),
-        help="json: an object a line, with the session and the request it is about (SKYTORCH_LOG_FORMAT, default text)",
+        one_of(*FORMATS),
+        "FORMAT",
+        "text, or json: an object a line, with the session and the request it is about",
+        default="text",
     )
-    group.add_argument(
+    group.value(
         "--audit-log",
-        type=Path,
-        metavar="FILE",
-        default=environment("SKYTORCH_AUDIT_LOG"),
-        help="append who did what to FILE, an object of JSON a line, readable by its owner alone (SKYTORCH_AUDIT_LOG)",
+        Path,
+        "FILE",
+        "append who did what to FILE, an object of JSON a line, readable by its owner alone",
+        otherwise="nowhere",
     )
-    group.add_argument(
+    group.value(
         "--metrics-sources",
-        type=_sources,
-        default=environment("SKYTORCH_METRICS_SOURCES", ",".join(SOURCES)),
-        metavar="NAMES",
-        help=f"comma separated, of {', '.join(SOURCES)} (SKYTORCH_METRICS_SOURCES, default all)",
+        _sources,
+        "NAMES",
+        f"comma separated, of {', '.join(SOURCES)}",
+        default=",".join(SOURCES),
     )
-    group.add_argument(
+    group.value(
         "--metrics-port",
-        type=port,
-        metavar="PORT",
-        default=environment("SKYTORCH_METRICS_PORT"),
-        help="serve the metrics for Prometheus there, without names; 0 for any free port (SKYTORCH_METRICS_PORT, "
-        "default nowhere)",
+        port,
+        "PORT",
+        "serve the metrics for Prometheus there, without names; 0 for any free port",
+        otherwise="nowhere",
     )
-    group.add_argument(
-        "--metrics-host",
-        default=environment("SKYTORCH_METRICS_HOST", "127.0.0.1"),
-        metavar="HOST",
-        help="address of that port, which asks nobody for a token (SKYTORCH_METRICS_HOST, default 127.0.0.1)",
+    group.value(
+        "--metrics-host", str, "HOST", "address of that port, which asks nobody for a token", default="127.0.0.1"
     )
 
 

@@ -119,6 +119,16 @@ def test_a_server_that_cannot_start_is_quoted(runtime: Path, monkeypatch: pytest
     assert records.read_all() == []
 
 
+def test_what_lets_people_into_other_servers_is_not_asked_for_here(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("TOKEN_FILE", "TLS_CERT", "TLS_KEY"):
+        monkeypatch.setenv(f"SKYTORCH_{name}", str(tmp_path / name))
+    mine = connect()
+    assert mine.state == "connected"
+    mine.close()
+
+
 def test_a_process_that_exits_leaves_no_session(shared: Path) -> None:
     mine = connect()
     other = another_process()

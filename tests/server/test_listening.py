@@ -192,7 +192,7 @@ def test_an_idle_server_ends_by_itself(start_server: StartServer, connect: Conne
         (["--port", "http"], "argument --port: 'http' is not a whole number"),
         (["--chunk-size", "1"], "argument --chunk-size: a chunk has from 4096"),
         (["--metrics-sources", "hosts"], "argument --metrics-sources: .*did you mean 'host'"),
-        (["--log-level", "loud"], "argument --log-level: invalid choice"),
+        (["--log-level", "loud"], "argument --log-level: 'loud' is none of DEBUG, INFO"),
         (["--max-sessions", "0"], "argument --max-sessions: '0' is not a positive number"),
         (["--idle-timeout", "-1"], "argument --idle-timeout: '-1' is not a number of seconds"),
         (["--exit-when-idle", "nan"], "argument --exit-when-idle: 'nan' is not a number of seconds"),
@@ -204,16 +204,55 @@ def test_a_wrong_option_is_one_line(start_server: StartServer, arguments: list[s
     assert server.process.wait(20) == 2
 
 
+@pytest.mark.parametrize(
+    ("environment", "complaint"),
+    [
+        ({"SKYTORCH_PORT": "http"}, "argument --port: 'http' is not a whole number"),
+        ({"SKYTORCH_LOG_FORMAT": "yaml"}, "argument --log-format: 'yaml' is none of text, json"),
+        ({"SKYTORCH_MAX_CHECKPOINT_BYTES": "lots"}, "argument --max-checkpoint-bytes: 'lots' is not a size"),
+        ({"SKYTORCH_INSECURE": "maybe"}, "SKYTORCH_INSECURE is 1 or 0, yes or no, not 'maybe'"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_wrong_variable_is_one_line(start_server: StartServer, environment: dict[str, str], complaint: str) -> None:
+    server = start_server(**environment)
+    server.wait_for_log(complaint)
+    assert server.process.wait(20) == 2
+
+
 def test_the_environment_sets_what_no_flag_does(start_server: StartServer, connect: Connect) -> None:
     server = start_server(
         "--port",
         "0",
         SKYTORCH_PORT="1",
         SKYTORCH_HOST="127.0.0.1",
-        SKYTORCH_CHUNK_SIZE="65536",
+        SKYTORCH_CHUNK_SIZE="64KiB",
         SKYTORCH_LOG_LEVEL="debug",
+        SKYTORCH_NO_FUNCTIONS="yes",
+        SKYTORCH_NO_DIRECT="0",
     )
-    assert connect(server.target).create().capabilities.chunk_bytes == 65536
+    created = connect(server.target).create()
+    assert created.capabilities.chunk_bytes == 65536
+    assert not created.capabilities.features
+    assert len(created.endpoints) == 2
+    assert server.stop() == 0
+
+
+def test_an_empty_variable_is_an_unset_one(start_server: StartServer, connect: Connect) -> None:
+    empty = (
+        *("HOST", "CHUNK_SIZE", "LOG_LEVEL", "LOG_FORMAT", "AUDIT_LOG", "TOKEN_FILE", "TLS_CERT", "TLS_KEY"),
+        *("MAX_SESSIONS", "IDLE_TIMEOUT", "MAX_AGE", "SESSION_MEMORY", "PENDING_BYTES", "METRICS_PORT"),
+        *("METRICS_SOURCES", "NO_FUNCTIONS", "NO_DIRECT", "INSECURE", "CHECKPOINT_DIR", "MAX_CHECKPOINT_BYTES"),
+    )
+    server = start_server(**{f"SKYTORCH_{name}": "" for name in empty})
+    created = connect(server.target).create()
+    assert created.capabilities.chunk_bytes == 1 << 20
+    assert created.capabilities.features
+    assert (created.session.lease_seconds, created.session.max_age_seconds, created.session.memory_bytes) == (
+        3600,
+        0,
+        0,
+    )
     assert server.stop() == 0
 
 
