@@ -36,6 +36,11 @@ class Seen:
     trouble: Trouble | None = None
 
     @property
+    def is_wanted_and_ready(self) -> bool:
+        """Whether it can be used."""
+        return self.is_ready and self.trouble is None and not self.compute["spec"]["suspend"]
+
+    @property
     def is_ready(self) -> bool:
         """Whether the pod that is wanted, and not its predecessor, serves."""
         return self.pod is not None and self._is_current and _is_true(self.pod, "Ready")
@@ -72,7 +77,7 @@ def status(seen: Seen, now: dt.datetime) -> Object:
     suspended = seen.compute["spec"]["suspend"]
     gone = seen.pod is None
     progressing = trouble is None and (not gone if suspended else not seen.is_ready)
-    ready = seen.is_ready and not suspended and seen.trouble is None
+    ready = seen.is_wanted_and_ready
     found = {
         "Ready": (ready, reason, message),
         "Suspended": (
@@ -101,7 +106,7 @@ def status(seen: Seen, now: dt.datetime) -> Object:
             }
         )
     host = names(metadata["name"], metadata["namespace"])[0]
-    return {
+    return ({"sessions": 0} if suspended else {}) | {
         "observedGeneration": metadata["generation"],
         "conditions": conditions,
         "addresses": [{"host": host, "port": seen.compute["spec"]["port"]}] if ready else [],

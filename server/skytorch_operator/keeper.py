@@ -5,33 +5,43 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
 from kubernetes_asyncio.client import ApiException
 
+from skytorch_operator.idle import PERIOD
+
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from skytorch_operator.idle import Idleness
     from skytorch_operator.reconcile import Outcome, Reconciler
 
-#: Looks that are under way at a time.
+#: Looks that are under way at a time, and questions to servers.
 CONCURRENCY = 16
 #: Events come in bursts: so long after a look the next one waits for the rest of them.
 GAP = 0.1
 #: A look that failed, or found something missing, is repeated after so many seconds at first, twice as many then.
 SOON = 1.0
-LATER = 60.0
+LATER = 120.0
 #: With nothing going on there is a look anyway, because an event may have been missed.
 RESYNC = 600.0
 
 logger = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
 
 class Keepers:
     """The tasks, one for each Compute."""
 
-    def __init__(self, reconciler: Reconciler) -> None:
+    def __init__(self, reconciler: Reconciler, idleness: Idleness) -> None:
         self._reconciler = reconciler
-        self._free = asyncio.Semaphore(CONCURRENCY)
+        self._idleness = idleness
+        self._looks = asyncio.Semaphore(CONCURRENCY)
+        self._questions = asyncio.Semaphore(CONCURRENCY)
         self._keepers: dict[tuple[str, str], tuple[asyncio.Task[None], asyncio.Event]] = {}
 
     def wake(self, namespace: str, name: str) -> None:
@@ -51,34 +61,54 @@ class Keepers:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _keep(self, namespace: str, name: str, woken: asyncio.Event) -> None:
+        where = f"{namespace}/{name}"
+        clock = asyncio.get_running_loop().time
         uid = ""
-        delay = SOON
+        delay, ask_at = SOON, 0.0
         while True:
             woken.clear()
-            outcome = await self._look(namespace, name)
-            if outcome == "gone":
-                if woken.is_set():
-                    continue
+            ok, outcome = await _guarded(where, self._look(namespace, name))
+            if ok and outcome is None and not woken.is_set():
                 self._reconciler.forget(uid)
+                self._idleness.forget(uid)
                 del self._keepers[namespace, name]
                 return
-            if isinstance(outcome, str) or not outcome.settled:
-                pause, delay = delay, min(2 * delay, LATER)
+            if outcome is not None and outcome.settled:
+                again, delay = clock() + RESYNC, SOON
             else:
-                pause, delay = RESYNC, SOON
-            if not isinstance(outcome, str):
+                again, delay = clock() + delay, min(2 * delay, LATER)
+            if outcome is not None:
                 uid = outcome.seen.compute["metadata"]["uid"]
             await asyncio.sleep(GAP)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(woken.wait(), pause)
+            while not woken.is_set() and (left := again - clock()) > 0:
+                if outcome is not None and outcome.seen.is_wanted_and_ready:
+                    if clock() >= ask_at:
+                        ask_at = clock() + PERIOD
+                        await _guarded(where, self._ask(outcome))
+                        continue
+                    left = min(left, ask_at - clock())
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(woken.wait(), left)
 
-    async def _look(self, namespace: str, name: str) -> Outcome | str:
-        try:
-            async with self._free:
-                return await self._reconciler.look(namespace, name) or "gone"
-        except (ApiException, aiohttp.ClientError, TimeoutError) as failure:
-            words = failure.reason if isinstance(failure, ApiException) else str(failure) or type(failure).__name__
-            logger.warning("%s/%s: %s; tried again soon", namespace, name, words)
-        except Exception:
-            logger.exception("%s/%s: a look failed; tried again soon", namespace, name)
-        return "failed"
+    async def _look(self, namespace: str, name: str) -> Outcome | None:
+        async with self._looks:
+            return await self._reconciler.look(namespace, name)
+
+    async def _ask(self, outcome: Outcome) -> None:
+        async with self._questions:
+            await self._idleness.check(outcome.seen)
+
+
+async def _guarded(where: str, work: Awaitable[Result]) -> tuple[bool, Result | None]:
+    """Whether it went well, and what came of it."""
+    try:
+        return True, await work
+    except ApiException as failure:
+        # It is gone, or changed in the meantime: the next look is at what it is then.
+        level = logging.DEBUG if failure.status in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT} else logging.WARNING
+        logger.log(level, "%s: %s; tried again soon", where, failure.reason)
+    except (aiohttp.ClientError, TimeoutError) as failure:
+        logger.warning("%s: %s; tried again soon", where, str(failure) or type(failure).__name__)
+    except Exception:
+        logger.exception("%s: something went wrong; tried again soon", where)
+    return False, None

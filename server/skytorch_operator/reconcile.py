@@ -14,11 +14,14 @@ from kubernetes_asyncio.client import ApiException
 
 from skytorch_operator import credentials, objects
 from skytorch_operator.conditions import Seen, Trouble, status
+from skytorch_operator.override import overridden
+from skytorch_operator.policy import NotAllowedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from skytorch_operator.api import Api, Object
+    from skytorch_operator.policy import Policy
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,9 @@ class Obstacle(Exception):  # noqa: N818 - not an error of the operator's
 class Reconciler:
     """Makes Computes so. Looks at the same Compute must not overlap."""
 
-    def __init__(self, api: Api, tell: Callable[[Object, str, str, str], None]) -> None:
+    def __init__(self, api: Api, allowed: Policy, tell: Callable[[Object, str, str, str], None]) -> None:
         self._api = api
+        self._allowed = allowed
         self._tell = tell
         # What was written last, and the version that it led to: as long as both stay, there is nothing to write.
         self._written: dict[tuple[str, str], tuple[str, Any]] = {}
@@ -56,19 +60,21 @@ class Reconciler:
         try:
             await self._secret(compute)
             await self._same("services", objects.service(compute), compute, ("/spec/ports", "/spec/selector"))
-            stateful_set = await self._same(
-                "statefulsets", objects.stateful_set(compute), compute, ("/spec/replicas", "/spec/template")
-            )
+            stateful_set = await self._stateful_set(compute)
         except Obstacle as obstacle:
             trouble = obstacle.trouble
+        except NotAllowedError as refusal:
+            trouble = Trouble("NotAllowed", str(refusal))
+            stateful_set = await self._scaled(compute)
         if stateful_set is not None:
             pod = await self._pod(stateful_set)
-            if pod is None and not compute["spec"]["suspend"]:
+            if pod is None and trouble is None and not compute["spec"]["suspend"]:
                 trouble = await self._why_no_pod(stateful_set)
         seen = Seen(compute, stateful_set, pod, trouble)
         await self._say(seen)
         missing = pod is None and not compute["spec"]["suspend"]
-        return Outcome(seen, settled=not missing)
+        refused = trouble is not None and trouble.reason == "NotAllowed"
+        return Outcome(seen, settled=refused or not missing)
 
     def forget(self, uid: str) -> None:
         """Drops what is remembered of a Compute that is gone."""
@@ -89,6 +95,30 @@ class Reconciler:
         if not credentials.good(found, name, namespace):
             data = await asyncio.to_thread(credentials.fresh, name, namespace)
             await self._api.replace("secrets", found, {"/data": data})
+
+    async def _stateful_set(self, compute: Object) -> Object:
+        wanted = objects.stateful_set(compute)
+        wanted["spec"]["template"] = overridden(wanted["spec"]["template"], compute, self._allowed)
+        metadata = compute["metadata"]
+        for claim in compute["spec"].get("volumeClaimTemplates", ()):
+            # As a StatefulSet names it. Another one's volume may happen to have that name.
+            name = f"{claim['metadata']['name']}-{metadata['name']}-0"
+            found = await self._api.get("persistentvolumeclaims", metadata["namespace"], name)
+            labels = (found["metadata"].get("labels") or {}) if found else objects.labels(compute)
+            if labels.get(objects.NAME_LABEL) != metadata["name"]:
+                raise Obstacle("NameTaken", f"the volume {name} isn't this Compute's: choose another name")
+        return await self._same("statefulsets", wanted, compute, ("/spec/replicas", "/spec/template"))
+
+    async def _scaled(self, compute: Object) -> Object | None:
+        """What runs already, with nothing changed but whether it runs."""
+        metadata = compute["metadata"]
+        found = await self._api.get("statefulsets", metadata["namespace"], metadata["name"])
+        if found is None or not objects.is_owned(found, compute):
+            return None
+        replicas = objects.stateful_set(compute)["spec"]["replicas"]
+        if found["spec"]["replicas"] == replicas:
+            return found
+        return await self._api.replace("statefulsets", found, {"/spec/replicas": replicas})
 
     async def _same(self, plural: str, wanted: Object, compute: Object, paths: tuple[str, ...]) -> Object:
         """The object, made or changed so that it is as wanted at `paths`."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from kubernetes_asyncio import client, config
 
+from tests.kube import people
 from tests.kube.computes import Computes
 from tests.kube.control_plane import ControlPlane, kit
 from tests.kube.operators import OperatorProcess
@@ -19,6 +20,21 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 SECONDS = 60.0
+
+#: What Computes may ask for in these tests.
+CONFIGURATION = """\
+allow:
+  labels: ["team", "course/*"]
+  annotations: ["fake-kubelet/*", "note"]
+  serviceAccountName: ["trainer"]
+  nodeSelector: ["pool=gpu"]
+  affinity: ["nodeAffinity"]
+  tolerations: ["nvidia.com/gpu"]
+  imagePullSecrets: ["pull-*"]
+  volumes: ["emptyDir", "persistentVolumeClaim/datasets", "configMap/settings", "secret/open-*"]
+  initContainers: ["skytorch/*"]
+  containers: ["env", "volumeMounts"]
+"""
 
 
 @pytest.fixture(scope="session")
@@ -56,15 +72,33 @@ async def namespace(api: client.ApiClient) -> AsyncIterator[str]:
 
 
 @pytest.fixture(scope="session")
-def operator(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
+def operator_environment(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What operators get: the account with the permissions of the manifests, and CONFIGURATION."""
+    folder = tmp_path_factory.mktemp("operator")
+    token = asyncio.run(people.install(control_plane))
+    configuration = folder / "configuration.yaml"
+    configuration.write_text(CONFIGURATION)
+    return {
+        "KUBECONFIG": str(control_plane.kubeconfig_for(folder / "kubeconfig", token)),
+        "POD_NAMESPACE": people.SYSTEM,
+        "SKYTORCH_OPERATOR_CONFIG": str(configuration),
+    }
+
+
+@pytest.fixture(scope="session")
+def operator(
+    operator_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OperatorProcess]:
     """The operator at work, for all namespaces."""
-    started = OperatorProcess(control_plane.kubeconfig, tmp_path_factory.mktemp("operator") / "log")
+    log = tmp_path_factory.mktemp("operator-log") / "log"
+    started = OperatorProcess(log, **operator_environment, POD_NAME="operator-1")
     started.start()
     try:
-        started.wait_for_log(" leads")
+        started.wait_for_log("operator-1 leads")
         yield started
     finally:
         assert started.stop() == 0, started.log
+    assert "Traceback" not in started.log, started.log
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ SECONDS = 60.0
 class OperatorProcess:
     """``python -m skytorch_operator`` with what it logs; may be stopped and started again."""
 
-    def __init__(self, kubeconfig: Path, log: Path, **environment: str) -> None:
-        self._environment = {**os.environ, "KUBECONFIG": str(kubeconfig), **environment}
+    def __init__(self, log: Path, **environment: str) -> None:
+        self._environment = {**os.environ, **environment}
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._read = 0

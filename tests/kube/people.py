@@ -1,0 +1,57 @@
+"""Who may do what: the manifests' roles, and tokens of service accounts that have them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+from kubernetes_asyncio import client, config
+
+if TYPE_CHECKING:
+    from tests.kube.control_plane import ControlPlane
+
+RBAC = Path(__file__).parents[2] / "server/deploy/base/rbac.yaml"
+SYSTEM = "skytorch-system"
+
+
+async def install(control_plane: ControlPlane) -> str:
+    """Makes the operator's account, with the permissions that the manifests give it, and returns its token."""
+    async with await config.new_client_from_config(str(control_plane.kubeconfig)) as api:
+        core, rbac = client.CoreV1Api(api), client.RbacAuthorizationV1Api(api)
+        await core.create_namespace({"metadata": {"name": SYSTEM}})
+        for body in yaml.safe_load_all(RBAC.read_text()):
+            match body["kind"]:
+                case "ServiceAccount":
+                    await core.create_namespaced_service_account(SYSTEM, body)
+                case "ClusterRole":
+                    await rbac.create_cluster_role(body)
+                case "ClusterRoleBinding":
+                    await rbac.create_cluster_role_binding(body)
+                case "Role":
+                    await rbac.create_namespaced_role(SYSTEM, body)
+                case "RoleBinding":
+                    await rbac.create_namespaced_role_binding(SYSTEM, body)
+                case other:
+                    raise AssertionError(other)
+        return await token(api, SYSTEM, "skytorch-operator")
+
+
+async def token(api: client.ApiClient, namespace: str, account: str) -> str:
+    """A token of a service account."""
+    # Version 1.20 wants an audience in the request; newer ones take their own.
+    body = {"spec": {"audiences": ["https://kubernetes.default.svc"], "expirationSeconds": 7200}}
+    answer = await client.CoreV1Api(api).create_namespaced_service_account_token(account, namespace, body)
+    return answer.status.token
+
+
+async def user(api: client.ApiClient, namespace: str, name: str = "anna") -> str:
+    """The token of somebody who has the role for people with notebooks in that namespace."""
+    await client.CoreV1Api(api).create_namespaced_service_account(namespace, {"metadata": {"name": name}})
+    binding = {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "skytorch-user"},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
+    }
+    await client.RbacAuthorizationV1Api(api).create_namespaced_role_binding(namespace, binding)
+    return await token(api, namespace, name)
