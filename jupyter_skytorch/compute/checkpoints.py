@@ -29,7 +29,7 @@ _LIST_SECONDS = 5.0
 
 
 class Checkpoints:
-    """Those of a session's principal. Methods raise SkyError, one line."""
+    """Those of a session's principal. Methods raise SkyError, one line; SessionLost where the server is gone."""
 
     def __init__(
         self, name: str, session: Session, stub: sessions_pb2_grpc.SessionsStub, metadata: Metadata, control: Control
@@ -74,6 +74,9 @@ class Checkpoints:
         try:
             return self._control.run(ask(), seconds + 1.0)
         except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                # Whether its server is gone is known where the session is: this raises SessionLost then.
+                self._session.synchronize()
             words = " ".join((error.details() or error.code().name).split())
             raise SkyError(f"{self._name}: {words}") from None
         except TimeoutError:
