@@ -40,7 +40,7 @@ class Rig:
     def server_processes(self) -> list[psutil.Process]:
         """The server's processes: the session's worker, and those above it up to the front."""
         pids = {session.session_id: session.pid for session in self.compute.sessions()}
-        worker = psutil.Process(pids[self.compute.session.id])
+        worker = psutil.Process(pids[self.compute.session().id])
         chain = [worker]
         for process in worker.parents():
             chain.append(process)

@@ -97,7 +97,7 @@ def _processor_seconds(process: psutil.Process) -> float:
 def measure(rig: Rig) -> list[Figure]:
     """Connecting to a running and to a new embedded server, loading the extension, and an idle server."""
     # `rig` keeps the embedded server of this process running meanwhile: that is the warm one.
-    assert rig.compute.session.state == "live"  # noqa: S101
+    assert rig.compute.session().state == "live"  # noqa: S101
     return [
         alone("connect() to a running embedded server", "s", [_seconds(CONNECT) for _ in range(ROUNDS)], at_most=0.3),
         alone("connect() that starts the server", "s", [_cold_connect() for _ in range(ROUNDS)], at_most=4),

@@ -42,10 +42,10 @@ def measure(rig: Rig) -> list[Figure]:
             return (time.thread_time() - started) * MICROSECONDS
 
         def on_sky(executing: list[float] = executing) -> float:
-            before = rig.compute.session.counters()
+            before = rig.compute.session().counters()
             issued = issue(rig.device)
             rig.wait(rig.device)
-            after = rig.compute.session.counters()
+            after = rig.compute.session().counters()
             if after.ops - before.ops >= OPS:  # views send nothing
                 executing.append((after.remote_seconds - before.remote_seconds) / (after.ops - before.ops) * 1e6)
             return issued

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from .attaching import attach
     from .compute import Compute
     from .connecting import connect
+    from .kubernetes.process import init
     from .registry import computes, current, use
     from .status import Status
 
-__all__ = ["Compute", "Status", "attach", "computes", "connect", "current", "use"]
+__all__ = ["Compute", "Status", "attach", "computes", "connect", "current", "init", "use"]
 
 # No forked child (a DataLoader's worker, a shell command) uses a connection of ours, and gRPC's fork handlers would
 # write a warning into the cell at each one. Read when gRPC is imported, which is later.
@@ -31,6 +32,7 @@ _HOMES = {
     "computes": ".registry",
     "connect": ".connecting",
     "current": ".registry",
+    "init": ".kubernetes.process",
     "use": ".registry",
 }
 

@@ -10,25 +10,24 @@ from jupyter_skytorch.device.errors import ConnectError
 from jupyter_skytorch.session import control as control_thread
 
 from . import records, registry
-from .connecting import (
+from .compute import Compute
+from .credentials import resolve
+from .handshake import take_over_session
+from .names import check_name
+from .opening import (
     RECONNECT_SECONDS,
     close_at_exit,
     left,
     one_at_a_time,
     one_line_errors,
-    open_session,
+    open_connection,
     refuse_forked,
 )
-from .credentials import resolve
-from .handshake import take_over_session
-from .names import check_name
 from .survey import KnownServer, SurveyError, find, survey
 from .waiting import waiting
 
 if TYPE_CHECKING:
     import os
-
-    from .compute import Compute
 
 __all__ = ["attach"]
 
@@ -65,7 +64,7 @@ def attach(
         except SurveyError as error:
             raise ConnectError(f"{error}; %sky sessions lists yours") from None
         for compute in registry.computes().values():
-            if compute.session.id == known.session_id and compute.state == "connected":
+            if compute.session().id == known.session_id and compute.state == "connected":
                 return registry.use(compute.name)
         place = known.server.place(known.name)
         name = check_name(name or known.name or str(known.server.address))
@@ -76,7 +75,7 @@ def attach(
             handshake = control.run(
                 take_over_session(place, known.session_id, name, left(deadline)), left(deadline) + 1.0
             )
-            compute = open_session(name, handshake, control, reconnect_timeout, begin=True)
+            compute = Compute.of(open_connection(name, handshake, control, reconnect_timeout, begin=True))
         if existing is not None:
             existing.close()
         registry.add(compute)

@@ -144,7 +144,7 @@ def open_channel(
     import grpc.aio
 
     metadata = bearer(token if token is not None else credential.token())
-    options = _options(address)
+    options = _options(address, encryption)
     if address.scheme == "grpcs":
         return grpc.aio.secure_channel(address.target, encryption.channel_credentials(), options=options), metadata
     return grpc.aio.insecure_channel(address.target, options=options), metadata
@@ -162,8 +162,8 @@ def check_secure(address: Address, encryption: Encryption, *, insecure: bool) ->
         )
 
 
-def _options(address: Address) -> list[tuple[str, int]]:
-    options = [
+def _options(address: Address, encryption: Encryption) -> list[tuple[str, int | str]]:
+    options: list[tuple[str, int | str]] = [
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         # A connection of our own: a shared one would hand on the waiting time of an earlier, failed attempt.
@@ -171,6 +171,8 @@ def _options(address: Address) -> list[tuple[str, int]]:
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2000),
     ]
+    if encryption.certified is not None:
+        options.append(("grpc.ssl_target_name_override", encryption.certified))
     if address.loopback:
         # A proxy from the environment cannot reach this machine's own ports.
         options.append(("grpc.enable_http_proxy", 0))

@@ -1,111 +1,196 @@
-"""A Compute as this process has it: a server, and this process's session on it."""
+"""A Compute: a torch server, and this process's session on it."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import threading
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar
 
-import grpc
+from jupyter_skytorch.device.errors import ConnectError, SkyError
+from jupyter_skytorch.session import control as control_thread
+from skytorch_wire import sessions_pb2
 
-from jupyter_skytorch.device.errors import SessionLost
-from skytorch_wire import metrics_pb2, metrics_pb2_grpc, sessions_pb2, sessions_pb2_grpc
-
-from . import functions, records, registry
-from .checkpoints import Checkpoints
-from .lease import Lease
+from . import functions, registry
+from .expiry import Expiry
+from .opening import (
+    RECONNECT_SECONDS,
+    close_at_exit,
+    left,
+    one_at_a_time,
+    one_line_errors,
+    open_connection,
+    refuse_forked,
+)
 from .status import State, Status
+from .terms import Terms
+from .waiting import waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from types import TracebackType
 
     import torch
+    from kubernetes_asyncio.client import CoreV1Event
 
     from jupyter_skytorch.session import Session
-    from jupyter_skytorch.session.control import Control
+    from skytorch_wire import metrics_pb2
     from skytorch_wire.objects import ObjectInfo
 
-    from .expiry import Expiry
-    from .handshake import Handshake
+    from .connection import Connection
+    from .kubernetes.provision import Provision
+    from .place import Place
 
 __all__ = ["Compute"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
-_ANSWER_SECONDS = 3.0
-_FAREWELL_SECONDS = 2.0
+_APPLY_SECONDS = 60.0
+_READY_SECONDS = 300.0
 _STATES: dict[str, State] = {"live": "connected", "lost": "lost", "closed": "closed"}
 
 
 class Compute:
-    """A server and this process's session on it; made by :func:`jupyter_skytorch.connect`.
+    """A torch server, and this process's session on it.
 
-    As a context manager it closes at the end of the block.
+    One that is made by this constructor is a server in Kubernetes; :func:`jupyter_skytorch.connect` answers with
+    one of any kind. As a context manager (``with``) it closes the session at the end of the block. With ``async
+    with``, the block begins when the server is ready, and at its end what was made in Kubernetes is deleted.
     """
 
     def __init__(
         self,
         name: str,
-        handshake: Handshake,
-        session: Session,
-        control: Control,
+        *,
+        image: str | None = None,
+        command: Sequence[str] | None = None,
+        args: Sequence[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        resources: Mapping[str, Any] | None = None,
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+        suspend: bool = False,
+        volumes: Mapping[str, str] | Sequence[Mapping[str, Any]] | None = None,
+        host: str | None = None,
+        port: int = 50051,
+        namespace: str | None = None,
+        suspend_after: float | None = None,
+        on_events: Callable[[CoreV1Event], object] | None = None,
+        on_metrics: Callable[[list[metrics_pb2.Metric]], object] | None = None,
     ) -> None:
+        """Make a Compute in Kubernetes, or change the one of that name to what is said here; it need not be ready yet.
+
+        `image` is that of the server, with `command` and `args` in place of its own and `env` in its environment.
+        Without an image, the Compute exists already, and stays as it is. `resources` are amounts by name, as
+        ``{"cpu": "4", "memory": "16Gi", "nvidia.com/gpu": 1}``, or those under "requests" and "limits". `labels` and
+        `annotations` are the pod's. `suspend`: it is made, or changed, and nothing runs until :meth:`resume`.
+        `volumes` are kept while it is suspended: sizes by name, with where they are mounted, as
+        ``{"data": "20Gi:/data"}``, or whole volume claim templates.
+
+        `host` is where the server is reached, where that is neither its name in the cluster nor, from outside, a
+        port-forward that is made as needed. `namespace` is that of :func:`init` unless told. `suspend_after` is the
+        number of seconds without use after which the operator suspends it; 0 for never.
+
+        `on_events` is called with each event of the cluster about it (:func:`log_event` logs them), `on_metrics` with
+        what the server measures each second while there is a session; both on a thread of their own.
+
+        What others have set in the Compute, and isn't named here, stays. Raises ValueError for what can't be right,
+        ConnectError, one line, for what the cluster refuses, ImportError without kubernetes-asyncio.
+        """
+        from . import kubernetes
+
+        kubernetes.require()
+        from .kubernetes.provision import Provision
+
         self.name = name
-        self.place = handshake.place
-        self.session = session
-        self.boot_id: str = handshake.created.boot_id
-        self._server = handshake.created.capabilities
-        self._session_id: str = handshake.created.session.session_id
-        self._channel = handshake.channel
-        self._metadata = handshake.metadata
-        self._control = control
-        self._sessions = sessions_pb2_grpc.SessionsStub(self._channel)
-        self._metrics = metrics_pb2_grpc.MetricsStub(self._channel)
-        self._checkpoints = Checkpoints(name, session, self._sessions, self._metadata, control)
-        self.restorable: int = handshake.created.checkpoints
-        """How many checkpoints there were on the server when it was connected to."""
-        self._pid = os.getpid()
-        self._closing = threading.Lock()
-        self._left = False
-        self._lease = Lease(
-            self._sessions,
-            self._metadata,
-            self.place,
-            handshake.created.session,
-            lambda: self.session.state == "live",
-            self._lose,
-            reconnect_timeout=session.reconnect_timeout,
+        self.connection: Connection | None = None
+        """To its server, once there was one."""
+        wanted = kubernetes.Specification(
+            image=image,
+            command=command,
+            args=args,
+            env=env,
+            resources=resources,
+            labels=labels,
+            annotations=annotations,
+            suspend=suspend,
+            volumes=volumes,
+            host=host,
+            port=port,
+            namespace=namespace,
+            suspend_after=suspend_after,
+            on_events=on_events,
+            on_metrics=on_metrics,
         )
-        self._lease.start(control)
+        with one_line_errors(), waiting(f"asking the cluster for {name}"):
+            made = control_thread.get().run(Provision.make(name, wanted), _APPLY_SECONDS)
+        self.provision: Provision | None = made
+        """It in its cluster; None where it isn't in one."""
+
+    @classmethod
+    def of(cls, connection: Connection, provision: Provision | None = None) -> Self:
+        """The Compute of a connection that was made already."""
+        self = cls.__new__(cls)
+        self.name, self.connection, self.provision = connection.name, connection, provision
+        return self
 
     @property
     def provider(self) -> str:
-        """What provisioned the server: "local" or "address"."""
-        return self.place.provider
+        """What provisioned the server: "local", "address" or "kubernetes"."""
+        return "kubernetes" if self.provision is not None else self.place.provider
+
+    @property
+    def place(self) -> Place:
+        """Where the server of its session is, and how to speak to it; connects if need be."""
+        return self._connected().place
 
     @property
     def address(self) -> str:
-        """Where the server is, in a form that connect() takes."""
-        return str(self.place.address)
+        """Where the server is; what connect() takes, unless the server is in Kubernetes."""
+        return self.provision.address if self.provision is not None else str(self.place.address)
 
     @property
     def state(self) -> State:
-        """Whether the session lives."""
-        return _STATES[self.session.state]
+        """Whether the session lives; of one in Kubernetes without a session, how the Compute is."""
+        connection, provision = self.connection, self.provision
+        if provision is None or (connection is not None and not connection.left):
+            return _STATES[self._connected().session.state]
+        return provision.state
 
     @property
     def reason(self) -> str:
-        """Why the session is lost; empty while it lives."""
-        return self.session.reason
+        """Why the session is lost, or what keeps the Compute from being ready; else empty."""
+        connection, provision = self.connection, self.provision
+        if provision is None or (connection is not None and not connection.left):
+            return self._connected().session.reason
+        return provision.reason
+
+    @property
+    def boot_id(self) -> str:
+        """Which run of the server the session is of."""
+        return self._connected().boot_id
+
+    @property
+    def restorable(self) -> int:
+        """How many checkpoints there were on the server when it was connected to."""
+        return self._connected().restorable
+
+    @property
+    def expiry(self) -> Expiry:
+        """When the session ends by itself, as things are."""
+        return self.connection.expiry if self.connection is not None else Expiry.of(sessions_pb2.Expiry())
+
+    def session(self) -> Session:
+        """Return this process's session on the server.
+
+        One in Kubernetes is waited for and connected to if need be, with the progress shown. Raises ConnectError.
+        """
+        return self._connected().session
 
     @property
     def default_device(self) -> Literal["cpu", "cuda"]:
         """The type of device that is used when none is named: "cuda" where the server has one."""
-        return "cuda" if any(device.type == "cuda" for device in self.session.devices) else "cpu"
+        return "cuda" if any(device.type == "cuda" for device in self.session().devices) else "cpu"
 
     def device(self, type: Literal["cpu", "cuda"] | None = None, index: int = 0) -> torch.device:  # noqa: A002
         """Return the torch device that stands for one of the server's: ``torch.device("sky", i)``.
@@ -113,7 +198,7 @@ class Compute:
         Without a type: the server's CUDA device where it has one, else its CPU. Raises SkyError for a device that
         the server does not have.
         """
-        return self.session.device(type or self.default_device, index)
+        return self.session().device(type or self.default_device, index)
 
     def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function in the session's process, beside its tensors, and return what it returns.
@@ -135,57 +220,33 @@ class Compute:
         """Return the function as one that is always called by :meth:`run`; for use as a decorator."""
         return functions.RemoteFunction(self, function)
 
-    @property
-    def expiry(self) -> Expiry:
-        """When the session ends by itself, as things are."""
-        return self._lease.expiry
-
     def status(self) -> Status:
         """Ask the server how the session is. Answers within seconds, also when the server does not."""
-        round_trip: float | None = None
-        session = sessions_pb2.Session()
-        if self.session.state == "live":
-            with contextlib.suppress(grpc.aio.AioRpcError, TimeoutError):
-                round_trip, session = self._control.run(self._ask(), _ANSWER_SECONDS)
+        connection = self.connection
+        if connection is None or (self.provision is not None and connection.left):
+            return Status(self.name, self.provider, self.address, self.state, self.reason)
+        round_trip, session = connection.look()
         return Status(
             name=self.name,
             provider=self.provider,
             address=self.address,
             state=self.state,
             reason=self.reason,
-            devices=tuple(self.session.devices),
-            torch_version=self.session.torch_version,
-            server_version=self._server.package_version,
-            session_id=self._session_id,
+            devices=tuple(connection.session.devices),
+            torch_version=connection.session.torch_version,
+            server_version=connection.server.package_version,
+            session_id=connection.session.id,
             round_trip_seconds=round_trip,
             session=session,
         )
 
-    async def _ask(self) -> tuple[float, sessions_pb2.Session]:
-        began = time.perf_counter()
-        alive = sessions_pb2.KeepAliveRequest(session_id=self._session_id)
-        await self._sessions.KeepAlive(alive, metadata=self._metadata)
-        round_trip = time.perf_counter() - began
-        get = sessions_pb2.GetSessionRequest(session_id=self._session_id)
-        return round_trip, await self._sessions.Get(get, metadata=self._metadata)
-
     def metrics(self) -> list[metrics_pb2.Metric]:
         """Return what the server and its machine are doing now. Raises SessionLost when it does not answer."""
-
-        async def ask() -> list[metrics_pb2.Metric]:
-            snapshot = await self._metrics.GetMetrics(metrics_pb2.GetMetricsRequest(), metadata=self._metadata)
-            return list(snapshot.metrics)
-
-        return self._answer(ask())
+        return self._connected().metrics()
 
     def sessions(self) -> list[sessions_pb2.Session]:
         """Return the caller's sessions on this server, this one among them. Raises SessionLost."""
-
-        async def ask() -> list[sessions_pb2.Session]:
-            reply = await self._sessions.List(sessions_pb2.ListSessionsRequest(), metadata=self._metadata)
-            return list(reply.sessions)
-
-        return self._answer(ask())
+        return self._connected().sessions()
 
     def save(self, name: str, thing: object) -> ObjectInfo:
         """Keep tensors, a module, an optimizer, or any structure of them on the server by a name; return their sizes.
@@ -197,103 +258,163 @@ class Compute:
 
         Raises SkyError for what can't be kept.
         """
-        return self.session.objects.save(name, thing)
+        return self.session().objects.save(name, thing)
 
     def load(self, name: str) -> Any:
         """Return what was saved by a name; nothing of its tensors travels.
 
         It is unpickled here: load from servers that you trust. Raises SkyError when there is no such object.
         """
-        return self.session.objects.load(name)
+        return self.session().objects.load(name)
 
     def objects(self) -> list[ObjectInfo]:
         """Return what is kept by a name, with sizes in bytes."""
-        return self.session.objects.list()
+        return self.session().objects.list()
 
     def forget(self, name: str) -> None:
         """Take a name away; what nothing else holds of its tensors is freed. Raises SkyError when there is none."""
-        self.session.objects.forget(name)
+        self.session().objects.forget(name)
 
     def checkpoint(self, name: str | None = None, objects: Sequence[str] = ()) -> sessions_pb2.Checkpoint:
         """Write named objects, or all that there are, to the server's disk, in the place of an older checkpoint.
 
         `name` is the checkpoint's, otherwise this Compute's. Raises SkyError when the server keeps none, or can't.
         """
-        return self._checkpoints.write(name or self.name, objects)
+        return self._connected().checkpoints.write(name or self.name, objects)
 
     def restore(self, name: str, objects: Sequence[str] = ()) -> list[str]:
         """Read named objects, or all, of a checkpoint back; return their names, for :meth:`load`. Raises SkyError."""
-        return self._checkpoints.restore(name, objects)
+        return self._connected().checkpoints.restore(name, objects)
 
     def checkpoints(self) -> list[sessions_pb2.Checkpoint]:
         """Return the checkpoints that can be restored, oldest first. Raises SkyError when the server keeps none."""
-        return self._checkpoints.list()
+        return self._connected().checkpoints.list()
 
     def delete_checkpoint(self, name: str) -> None:
         """Delete a checkpoint. Raises SkyError when there is none."""
-        self._checkpoints.delete(name)
+        self._connected().checkpoints.delete(name)
+
+    def connect(
+        self,
+        *,
+        terms: Terms | None = None,
+        timeout: float = _READY_SECONDS,
+        reconnect_timeout: float = RECONNECT_SECONDS,
+        resume: bool = False,
+    ) -> Connection:
+        """Begin a session on a Compute in Kubernetes, unless one lives; what a lost one held is gone.
+
+        Waits until it is ready, `timeout` seconds in all, and shows the progress; `resume`: also when it is suspended.
+        Raises ConnectError.
+        """
+        from .kubernetes.connecting import shake_hands
+
+        provision = self._provisioned("connected to anew")
+        deadline = time.monotonic() + timeout
+        control = control_thread.get()
+        refuse_forked()
+        with one_line_errors():
+            with waiting(f"waiting for {self.name}") as say:
+                if resume and self.state == "suspended":
+                    control.run(provision.suspend(suspend=False), _APPLY_SECONDS)
+                control.run(provision.ready(timeout, say), timeout + 1.0)
+            with one_at_a_time(left(deadline)):
+                if self.connection is not None and self.connection.live:
+                    return self.connection
+                if (shared := self._shared(provision)) is not None:
+                    self.connection = shared
+                    return shared
+                self._leave()
+                close_at_exit()
+                with waiting(f"connecting to {self.name}"):
+                    handshake = control.run(
+                        shake_hands(provision, terms or Terms(), left(deadline)), left(deadline) + 1.0
+                    )
+                    self.connection = open_connection(self.name, handshake, control, reconnect_timeout)
+                registry.add(self)
+                return self.connection
+
+    def _shared(self, provision: Provision) -> Connection | None:
+        """The connection that another object of this process has to the same Compute."""
+        other = registry.computes().get(self.name)
+        if other is None or other.state != "connected":
+            return None
+        if other.provision is None or other.provision.same != provision.same:
+            raise ConnectError(f"the name {self.name!r} stands for {other.address}; disconnect it first")
+        return other.connection
+
+    async def ready(self, timeout: float = _READY_SECONDS) -> None:  # noqa: ASYNC109  (the bound is in what is raised)
+        """Wait until the server can be connected to, at most so many seconds. Raises ConnectError: why it can't."""
+        if self.provision is None:
+            if self.state != "connected":
+                raise ConnectError(f"{self.name} is {self.state}: {self.reason or 'it was closed'}")
+            return
+        with waiting(f"waiting for {self.name}") as say:
+            await self._on_cluster(self.provision.ready(timeout, say))
+        if self.connection is not None and not self.connection.live:
+            self._leave()
+
+    def is_ready(self) -> bool:
+        """Whether the server can be connected to, as far as is known now."""
+        return self.provision.is_ready() if self.provision is not None else self.state == "connected"
+
+    @property
+    def resource(self) -> dict[str, Any] | None:
+        """The Compute as the cluster has it now, as JSON; None when it was deleted, or is not in Kubernetes."""
+        return self.provision.resource if self.provision is not None else None
+
+    async def suspend(self) -> None:
+        """Have nothing run; volumes are kept. The session is closed. Raises ConnectError."""
+        provision = self._provisioned("suspended")
+        await asyncio.to_thread(self._leave)
+        await self._on_cluster(provision.suspend(suspend=True))
+
+    async def resume(self) -> None:
+        """Have it run again; :meth:`ready` waits for it. Raises ConnectError."""
+        await self._on_cluster(self._provisioned("resumed").suspend(suspend=False))
+
+    async def delete(self, grace_period_seconds: int = 30) -> None:
+        """Delete the Compute with its volumes, and wait until it is gone. Raises ConnectError.
+
+        Its server has `grace_period_seconds` to end in order.
+        """
+        provision = self._provisioned("deleted")
+        await asyncio.to_thread(self._leave)
+        await self._on_cluster(provision.delete(grace_period_seconds))
 
     def close(self) -> None:
-        """Close the session and free what it holds on the server; its tensors raise SessionClosed from then on."""
-        if not self._leave():
-            return
-        alive = self.session.state == "live"
-        try:
-            self.session.close()
-        finally:
-            self._farewell(_FAREWELL_SECONDS, alive=alive)
-            self._strike_off()
+        """Close the session and free what it holds on the server; its tensors raise SessionClosed from then on.
+
+        What is in Kubernetes runs on, and can be connected to again.
+        """
+        self._leave()
 
     def close_at_exit(self, seconds: float) -> None:
         """Leave in at most that many seconds, without waiting for what was issued; what has a name stays."""
-        if self._leave():
-            alive = self.session.state == "live"
-            self.session.close()
-            if not self._farewell(seconds, alive=alive, keep_named=True):
-                self._strike_off()
+        if self.connection is not None and self.connection.leave():
+            registry.remove(self)
+            self.connection.close_at_exit(seconds)
 
-    def _leave(self) -> bool:
-        """Take this Compute off the lists of this process and this machine; False when that was done before."""
-        with self._closing:
-            if self._left or os.getpid() != self._pid:
-                return False
-            self._left = True
-        registry.remove(self)
-        self._lease.stop()
-        return True
+    def _leave(self) -> None:
+        if self.connection is not None and self.connection.leave():
+            registry.remove(self)
+            self.connection.close()
 
-    def _strike_off(self) -> None:
-        """Nobody is to find the session any more; one that was taken over is another kernel's."""
-        records.remove(self._session_id, pid=self._pid)
+    def _connected(self) -> Connection:
+        connection = self.connection
+        if connection is None or (self.provision is not None and connection.left):
+            connection = self.connect()
+        return connection
 
-    def _farewell(self, seconds: float, *, alive: bool, keep_named: bool = False) -> bool:
-        """Tell a living server that the session is over, and close the channel; whether something stays there."""
+    def _provisioned(self, what: str) -> Provision:
+        if self.provision is None:
+            raise SkyError(f"{self.name} is at {self.address}, and only a Compute in Kubernetes can be {what}")
+        return self.provision
 
-        async def farewell() -> bool:
-            try:
-                if not alive:
-                    return False
-                request = sessions_pb2.CloseSessionRequest(session_id=self._session_id, keep_named=keep_named)
-                return bool((await self._sessions.Close(request, metadata=self._metadata)).kept)
-            finally:
-                await self._channel.close()
-
-        with contextlib.suppress(grpc.aio.AioRpcError, TimeoutError):
-            return self._control.run(farewell(), seconds)
-        return False
-
-    def _lose(self, reason: str) -> None:
-        self.session.lose(reason)
-
-    def _answer(self, call: Coroutine[Any, Any, T]) -> T:
-        if self.session.state != "live":
-            call.close()
-            raise SessionLost(f"{self.name} is {self.state}: {self.reason or 'it was closed'}")
-        try:
-            return self._control.run(call, _ANSWER_SECONDS)
-        except (grpc.aio.AioRpcError, TimeoutError) as error:
-            what = error.details() if isinstance(error, grpc.aio.AioRpcError) else "it took too long"
-            raise SessionLost(f"{self.name} at {self.address} did not answer: {what}") from None
+    async def _on_cluster(self, call: Coroutine[Any, Any, T]) -> T:
+        """Await, on any loop, what runs on the control thread's."""
+        with one_line_errors():
+            return await asyncio.wrap_future(control_thread.get().spawn(call))
 
     def __enter__(self) -> Self:
         return self
@@ -303,7 +424,22 @@ class Compute:
     ) -> None:
         self.close()
 
+    async def __aenter__(self) -> Self:
+        await self.ready()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.provision is not None:
+            await self.delete()
+        else:
+            await asyncio.to_thread(self.close)
+
     def __repr__(self) -> str:
-        devices = ", ".join(f"{device.type}:{device.index}" for device in self.session.devices)
-        state = f"{self.state}: {self.reason}" if self.state == "lost" else self.state
+        connection = self.connection
+        state = f"{self.state}: {self.reason}" if self.reason else self.state
+        if connection is None or (self.provision is not None and connection.left):
+            return f"<Compute {self.name!r} at {self.address}, {state}>"
+        devices = ", ".join(f"{device.type}:{device.index}" for device in connection.session.devices)
         return f"<Compute {self.name!r} at {self.address} ({devices}), {state}>"

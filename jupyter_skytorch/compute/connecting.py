@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-import atexit
-import threading
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from jupyter_skytorch.device import ConnectError, core
-from jupyter_skytorch.session import Session
+from jupyter_skytorch.device import ConnectError
 from jupyter_skytorch.session import control as control_thread
 
 from . import address as address_provider
+from . import kubernetes as kubernetes_provider
 from . import local as local_provider
-from . import records, registry
-from .channel import AddressError
+from . import registry
 from .compute import Compute
-from .credentials import CredentialError
 from .encryption import Encryption
-from .endpoint import ways
-from .handshake import UnreachableError, abandon, create_session
-from .kernel import session_record
-from .local import LocalServerError
+from .handshake import UnreachableError, create_session
 from .names import check_name, check_provider, check_target
-from .terms import Terms, TermsError
+from .opening import (
+    RECONNECT_SECONDS,
+    close_at_exit,
+    left,
+    one_at_a_time,
+    one_line_errors,
+    open_connection,
+    refuse_forked,
+)
+from .terms import Terms
 from .waiting import waiting
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Mapping
+    from typing import Unpack
 
     from jupyter_skytorch.session.control import Control
 
@@ -39,10 +41,8 @@ if TYPE_CHECKING:
 __all__ = ["connect"]
 
 _CONNECT_SECONDS = 120.0
-RECONNECT_SECONDS = 120.0
-_EXIT_SECONDS = 1.0
-
-_connecting = threading.Lock()
+_READY_SECONDS = 300.0
+"""A cluster may have to find a node and fetch an image."""
 
 
 def connect(
@@ -59,8 +59,9 @@ def connect(
     idle_timeout: float | None = None,
     max_age: float | None = None,
     memory: int | str | None = None,
-    timeout: float = _CONNECT_SECONDS,
+    timeout: float | None = None,
     reconnect_timeout: float = RECONNECT_SECONDS,
+    **wanted: Unpack[kubernetes_provider.Specification],
 ) -> Compute:
     """Connect to a server and make it the current Compute.
 
@@ -72,21 +73,34 @@ def connect(
     `ca` is the file of the authority that the server's certificate comes from, where that is none that this machine
     trusts anyway; `cert` and `key` are the client's own, for servers that ask for it.
     `insecure` allows a connection to another machine that is not encrypted. `provider`, "local" or "address", is told
-    by the target and need not be given. `timeout` in seconds bounds the whole; a wrong address is told within 5 s.
+    by the target and need not be given. `timeout` in seconds bounds the whole (120, and 300 in Kubernetes); a wrong
+    address is told within 5 s.
     `reconnect_timeout` in seconds is how long a connection that broke is tried again before the session is given up.
 
     A new session asks to live on for `idle_timeout` seconds without its kernel, to live for `max_age` seconds in all,
     and for `memory` for its tensors on each device (bytes, or as "8GiB"). The server has bounds, and defaults for what
     isn't asked for; ``Compute.status().session`` is what was granted.
 
+    With the provider "kubernetes", `target` is the name of a Compute in a cluster. It is made, or changed, as `wanted`
+    says: the arguments of :class:`Compute`. Without an image it exists already; it is resumed if it was suspended.
+
     Raises ConnectError, one line.
     """
     refuse_forked()
+    earlier = registry.computes().get(target or "")
+    in_kubernetes = (provider or (earlier and earlier.provider)) == kubernetes_provider.NAME
+    timeout = timeout or (_READY_SECONDS if in_kubernetes else _CONNECT_SECONDS)
     deadline = time.monotonic() + timeout
-    with one_line_errors(), one_at_a_time(timeout):
+    with one_line_errors():
         terms = Terms.of(idle_timeout, max_age, memory)
         check_provider(provider, target)
-        earlier = registry.computes().get(target or "")
+        if in_kubernetes:
+            other = name if name != target else None
+            unknown = {"name": other, "token_file": token_file, "token": token, "ca": ca, "cert": cert, "key": key}
+            _refuse(unknown, "does not go with the provider 'kubernetes'")
+            return _in_kubernetes(str(target), earlier, wanted, terms, timeout, reconnect_timeout)
+        _refuse(wanted, "is for Computes in Kubernetes: say provider='kubernetes' (--provider kubernetes)")
+    with one_line_errors(), one_at_a_time(timeout):
         if earlier is not None:
             name = name or earlier.name
             place = None if earlier.provider == local_provider.NAME else earlier.place
@@ -110,14 +124,29 @@ def connect(
         return compute
 
 
-def refuse_forked() -> None:
-    """Raise ConnectError in a forked child."""
-    if core.in_forked_child():
-        # Neither the stream nor gRPC survives a fork.
-        raise ConnectError(
-            "this process was forked off one that had a session, and can't have one of its own; "
-            "start it by multiprocessing's method 'spawn' or 'forkserver'"
-        )
+def _refuse(arguments: Mapping[str, object], why: str) -> None:
+    given = next((name for name, value in arguments.items() if value is not None), None)
+    if given is not None:
+        raise ConnectError(f"{given} {why}")
+
+
+def _in_kubernetes(
+    name: str,
+    earlier: Compute | None,
+    wanted: kubernetes_provider.Specification,
+    terms: Terms,
+    timeout: float,
+    reconnect_timeout: float,
+) -> Compute:
+    if earlier is None or wanted or earlier.provider != kubernetes_provider.NAME:
+        try:
+            compute = Compute(name, **wanted)
+        except (ImportError, ValueError) as error:
+            raise ConnectError(str(error)) from None
+    else:
+        compute = earlier
+    compute.connect(terms=terms, timeout=timeout, reconnect_timeout=reconnect_timeout, resume="suspend" not in wanted)
+    return registry.use(name)
 
 
 def _again(existing: Compute, place: Place | None) -> Compute:
@@ -146,31 +175,7 @@ def _connect(
             raise ConnectError(str(error)) from None
         # The embedded server ended in between, for want of sessions: this time a new one is started.
         handshake = _shake_hands(place, name, terms, control, deadline, say)
-    try:
-        return open_session(name, handshake, control, reconnect_timeout)
-    except BaseException:
-        control.spawn(abandon(handshake))
-        raise
-
-
-def open_session(
-    name: str, handshake: Handshake, control: Control, reconnect_timeout: float, *, begin: bool = False
-) -> Compute:
-    """Attach to a session, and write it down; `begin`: it was another kernel's. Raises ConnectError."""
-    created = handshake.created
-    session = Session.open(
-        ways=ways(created.endpoints, handshake.place.address, handshake.place.encryption),
-        created=created,
-        metadata=handshake.metadata,
-        control=control,
-        front=handshake.channel,
-        reconnect_timeout=reconnect_timeout,
-        waiting=waiting,
-        begin=begin,
-    )
-    compute = Compute(name, handshake, session, control)
-    records.write(session_record(compute))
-    return compute
+    return Compute.of(open_connection(name, handshake, control, reconnect_timeout))
 
 
 def _shake_hands(
@@ -179,43 +184,3 @@ def _shake_hands(
     if place is None:
         place = control.run(local_provider.locate(left(deadline), say), left(deadline) + 1.0)
     return control.run(create_session(place, name, terms, left(deadline)), left(deadline) + 1.0)
-
-
-def left(deadline: float) -> float:
-    """Seconds until then, never none."""
-    return max(deadline - time.monotonic(), 0.1)
-
-
-@contextmanager
-def one_at_a_time(timeout: float) -> Iterator[None]:
-    """One thread connects, others wait."""
-    if not _connecting.acquire(timeout=timeout):
-        raise ConnectError("another thread has been connecting for too long")
-    try:
-        yield
-    finally:
-        _connecting.release()
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Whatever a wrong address, token or server raises becomes a ConnectError of one line."""
-    try:
-        yield
-    except (AddressError, CredentialError, LocalServerError, TermsError, UnreachableError) as error:
-        raise ConnectError(str(error)) from None
-    except TimeoutError:
-        raise ConnectError("the server did not answer in time") from None
-
-
-def close_at_exit() -> None:
-    """Have all Computes leave their servers when this process ends."""
-    # Once, however often it is called; and after the control thread's own, so that this one runs before it.
-    atexit.unregister(_close_all)
-    atexit.register(_close_all)
-
-
-def _close_all() -> None:
-    deadline = time.monotonic() + _EXIT_SECONDS
-    for compute in registry.computes().values():
-        compute.close_at_exit(left(deadline))

@@ -12,7 +12,7 @@ from typing import Literal
 
 __all__ = ["Credential", "CredentialError", "Metadata", "bearer", "resolve"]
 
-Kind = Literal["none", "token-file", "kernel-only"]
+Kind = Literal["none", "token-file", "kernel-only", "kubernetes-secret"]
 Metadata = tuple[tuple[str, str], ...]
 
 
@@ -22,13 +22,14 @@ class CredentialError(ValueError):
 
 @dataclass(frozen=True)
 class Credential:
-    """Where the token of a connection is: nowhere, in a file, or only in the memory of the kernel that connected."""
+    """Where a connection's token is: nowhere, in a file, in a Secret, or in the memory of the kernel that connected."""
 
     kind: Kind = "none"
     path: str | None = None
+    """The file, or the Secret as "namespace/name"."""
 
     def token(self) -> str | None:
-        """Read the token; None when there is none to be read (kinds "none" and "kernel-only").
+        """Read the token; None when there is none to be read here ("token-file" is the only kind that is).
 
         Raises CredentialError.
         """

@@ -22,7 +22,7 @@ __all__ = ["Encryption"]
 
 @dataclass(frozen=True)
 class Encryption:
-    """The files of a connection by TLS, which are PEM."""
+    """The files of a connection by TLS, which are PEM, or what is known without a file."""
 
     ca: str | None = None
     """The authorities that the server's certificate may come from; None: those that this machine trusts."""
@@ -30,6 +30,10 @@ class Encryption:
     """The client's own certificate, for servers that ask for one."""
     key: str | None = None
     """Its private key; None where `cert` holds it too."""
+    authority: str | None = None
+    """The authority itself, in PEM, where no file holds it."""
+    certified: str | None = None
+    """The name that the server's certificate is for, where the server is reached by another one."""
 
     @classmethod
     def of(
@@ -55,6 +59,13 @@ class Encryption:
                 context.load_verify_locations(self.ca)
             except OSError as error:
                 raise CredentialError(f"the authority {self.ca} can't be used: {_why(error)}") from None
+        elif self.authority is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            try:
+                context.load_verify_locations(cadata=self.authority)
+            except (ssl.SSLError, ValueError):
+                raise CredentialError("the authority that the server's place names is no certificate") from None
         if self.key is not None and self.cert is None:
             raise CredentialError("a key was given without its certificate: give the certificate, too (cert, --cert)")
         if self.cert is not None:

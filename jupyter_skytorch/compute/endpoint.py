@@ -27,16 +27,23 @@ _TUNNEL = re.compile(r"[A-Za-z0-9-]{1,64}")
 _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 
 
-def ways(endpoints: Iterable[sessions_pb2.Endpoint], front: Address, encryption: Encryption | None = None) -> list[Way]:
+def ways(
+    endpoints: Iterable[sessions_pb2.Endpoint],
+    front: Address,
+    encryption: Encryption | None = None,
+    *,
+    far: bool | None = None,
+) -> list[Way]:
     """Return the ways that may lead to a session, the best one first.
 
     A server is believed to be on this machine when the file that it names holds the bytes that it says: an address
-    that looks local may be the end of a tunnel. `encryption` is that of the front's address where it has TLS.
+    that looks local may be the end of a tunnel. `encryption` is that of the front's address where it has TLS;
+    `far` whether another machine is behind it, where the address doesn't tell.
     """
-    far = not front.loopback
+    far = not front.loopback if far is None else far
     if front.scheme != "grpcs":
         encryption = None
-    through = [Way(front.target, far=far, encryption=encryption)]
+    through = [Way(front.target, far=far, here=front.loopback, encryption=encryption)]
     for endpoint in endpoints:
         if not endpoint.address:
             if _can_tunnel(endpoint.tunnel, front):

@@ -31,8 +31,8 @@ def run(compute: Compute, function: Callable[..., R], args: Sequence[Any], kwarg
     """What ``Compute.run`` does."""
     __tracebackhide__ = True
     called = getattr(function, "__qualname__", type(function).__name__)
-    target = compute.session.open_device(compute.default_device, 0)
-    with closing(compute.session.call(target, function, args, kwargs)) as call:
+    target = compute.session().open_device(compute.default_device, 0)
+    with closing(compute.session().call(target, function, args, kwargs)) as call:
         try:
             with waiting(f"running {called} on {compute.name}"):
                 _show(call, _FOREVER)
@@ -40,7 +40,7 @@ def run(compute: Compute, function: Callable[..., R], args: Sequence[Any], kwarg
             raise interrupt from _stop(compute, call, called, interrupt)
         except Exception:
             # Its output can't be shown: nobody would know of it any more.
-            compute.session.cancel()
+            compute.session().cancel()
             raise
         result: R = call.result()
         return result
@@ -60,7 +60,7 @@ def _stop(compute: Compute, call: FunctionCall, called: str, interrupt: Keyboard
     """Ends the function; where in it that was. A second interrupt gives the session up."""
     try:
         with waiting(f"waiting for {called} to stop; another interrupt gives up the session on {compute.name}"):
-            compute.session.cancel()
+            compute.session().cancel()
             _show(call, _STOP_SECONDS)
             call.result()
     except TimeoutError:

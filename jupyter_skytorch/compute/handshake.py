@@ -81,7 +81,7 @@ async def _shake_hands(
     place: Place, seconds: float, method: Callable[[sessions_pb2_grpc.SessionsStub], Any], request: Message
 ) -> Handshake:
     channel, metadata = open_channel(
-        place.address, place.credential, encryption=place.encryption, insecure=place.insecure, token=place.token
+        place.door, place.credential, encryption=place.encryption, insecure=place.insecure, token=place.token
     )
     try:
         await _greet(channel, place, seconds)

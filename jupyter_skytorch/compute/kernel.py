@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .records import SessionRecord
 
 if TYPE_CHECKING:
-    from .compute import Compute
+    from .connection import Connection
 
 __all__ = ["kernel_id", "session_record"]
 
@@ -25,18 +25,19 @@ def kernel_id() -> str | None:
     return Path(application.IPKernelApp.instance().connection_file).stem.removeprefix("kernel-")
 
 
-def session_record(compute: Compute) -> SessionRecord:
+def session_record(connection: Connection) -> SessionRecord:
     """Return the record of a session that begins now."""
+    place = connection.place
     return SessionRecord(
-        session_id=compute.session.id,
-        name=compute.name,
-        address=compute.address,
-        provider=compute.provider,
-        boot_id=compute.boot_id,
+        session_id=connection.session.id,
+        name=connection.name,
+        address=str(place.address),
+        provider=place.provider,
+        boot_id=connection.boot_id,
         kernel_id=kernel_id(),
         pid=os.getpid(),
         created=datetime.now(UTC).isoformat(),
-        insecure=compute.place.insecure,
-        credential=compute.place.credential,
-        encryption=compute.place.encryption,
+        insecure=place.insecure,
+        credential=place.credential,
+        encryption=place.encryption,
     )

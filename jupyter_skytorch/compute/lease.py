@@ -130,8 +130,8 @@ class Lease:
         broke = time.monotonic()
         while not await self._keep_alive(_CALL_SECONDS):
             gone = time.monotonic() - broke
-            found = await probe(self._place.address, _CALL_SECONDS)
-            if found is Found.NOTHING and (self._place.address.loopback or gone > _REFUSED_SECONDS):
+            found = await probe(self._place.door, _CALL_SECONDS)
+            if found is Found.NOTHING and (self._place.door.loopback or gone > _REFUSED_SECONDS):
                 raise _GoneError(f"the server at {self._place.address} is gone")
             if gone > self._reconnect_timeout:
                 raise _GoneError(f"the server at {self._place.address} has not answered for {gone:.0f} s")

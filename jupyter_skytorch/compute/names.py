@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from . import address, local, registry
+from . import address, kubernetes, local, registry
 from .channel import AddressError
 from .suggestion import did_you_mean
 
@@ -22,13 +22,17 @@ def check_name(name: str) -> str:
 
 def check_provider(provider: str | None, target: str | None) -> None:
     """Check that a provider is known and that the target is one of its. Raises AddressError."""
-    known = (local.NAME, address.NAME)
+    known = (local.NAME, address.NAME, kubernetes.NAME)
     if provider is None:
         return
     if provider not in known:
         raise AddressError(
-            f"there is no provider {provider!r}: {' and '.join(known)} are known{did_you_mean(provider, known)}"
+            f"there is no provider {provider!r}: {', '.join(known)} are known{did_you_mean(provider, known)}"
         )
+    if provider == kubernetes.NAME:
+        if target is None:
+            raise AddressError("a Compute in Kubernetes needs a name: %sky connect NAME --provider kubernetes")
+        return
     if (provider == local.NAME) != (target is None or target == local.NAME):
         raise AddressError(f"the provider {provider!r} does not go with the target {target!r}")
 

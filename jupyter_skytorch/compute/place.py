@@ -26,6 +26,13 @@ class Place:
     token: str | None = None
     encryption: Encryption = field(default_factory=Encryption)
     insecure: bool = False
+    via: Address | None = None
+    """Where to connect to instead: this machine's end of a way to the address."""
+
+    @property
+    def door(self) -> Address:
+        """Where to connect to."""
+        return self.via or self.address
 
     def __repr__(self) -> str:
         # Without the token.

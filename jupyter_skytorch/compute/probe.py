@@ -61,7 +61,9 @@ async def probe_tls(address: Address, encryption: Encryption, seconds: float) ->
     context.set_alpn_protocols(["h2"])
     try:
         async with asyncio.timeout(seconds):
-            reader, writer = await asyncio.open_connection(address.host, address.port, ssl=context)
+            reader, writer = await asyncio.open_connection(
+                address.host, address.port, ssl=context, server_hostname=encryption.certified or address.host
+            )
             try:
                 writer.write(_PREFACE)
                 await reader.read(1)

@@ -31,11 +31,11 @@ async def explain_silence(error: grpc.aio.AioRpcError, place: Place) -> str:
     """Say why the first call to a server failed: all that is known of it is its address."""
     if error.code() in {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.NOT_FOUND}:
         return _not_ours(place)
-    found: Found | ssl.SSLError = await probe(place.address, _PROBE_SECONDS)
+    found: Found | ssl.SSLError = await probe(place.door, _PROBE_SECONDS)
     if found is Found.LISTENER and place.address.scheme == "grpcs":
-        found = await probe_tls(place.address, place.encryption, _PROBE_SECONDS)
+        found = await probe_tls(place.door, place.encryption, _PROBE_SECONDS)
     elif found is Found.LISTENER and place.address.scheme == "grpc":
-        found = Found.TLS if await speaks_tls(place.address, _PROBE_SECONDS) else found
+        found = Found.TLS if await speaks_tls(place.door, _PROBE_SECONDS) else found
     if isinstance(found, ssl.SSLError):
         return explain_tls(found, place)
     other = str(place.address).partition(":")[2]

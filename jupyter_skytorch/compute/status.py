@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
-if TYPE_CHECKING:
-    from skytorch_wire import sessions_pb2
+from skytorch_wire import sessions_pb2
 
 __all__ = ["State", "Status"]
 
-State = Literal["connected", "lost", "closed"]
+State = Literal["connected", "lost", "closed", "pending", "ready", "suspended", "deleted"]
+"""Of the session; of a Compute in Kubernetes without one, as the cluster has it."""
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,15 @@ class Status:
     address: str
     state: State
     reason: str
-    """Why it is lost; empty while it is connected."""
-    devices: tuple[sessions_pb2.Device, ...]
-    torch_version: str
-    """The server's."""
-    server_version: str
-    session_id: str
-    round_trip_seconds: float | None
+    """Why it is lost, or not ready; empty when nothing is wrong."""
+    devices: tuple[sessions_pb2.Device, ...] = ()
+    torch_version: str = ""
+    """The server's; empty without a session, and so are the next two."""
+    server_version: str = ""
+    session_id: str = ""
+    round_trip_seconds: float | None = None
     """None when the server did not answer."""
-    session: sessions_pb2.Session
+    session: sessions_pb2.Session = field(default_factory=sessions_pb2.Session)
     """As the server has it, with what it granted and counted; empty when it did not answer."""
 
     @property

@@ -23,9 +23,9 @@ def device_text(device: sessions_pb2.Device) -> str:
 
 def compute_bundle(compute: Compute, *_formats: object, **_more: object) -> MimeBundle:
     """Show a Compute in one line."""
-    devices = ", ".join(f"{device.type}:{device.index}" for device in compute.session.devices)
+    devices = ", ".join(f"{device.type}:{device.index}" for device in compute.session().devices)
     state = f"{compute.state}: {compute.reason}" if compute.reason else compute.state
-    rest = f"{state} · {compute.address} · {devices} · torch {compute.session.torch_version}"
+    rest = f"{state} · {compute.address} · {devices} · torch {compute.session().torch_version}"
     html = f"{dot(compute.state)} <strong>{escape(compute.name)}</strong> {escape(rest)}"
     return {"text/plain": f"{compute.name}: {rest}", "text/html": block(html)}
 

@@ -82,7 +82,7 @@ class _Run:
         self._options = options
         self._asked = Asked()
         self._compute = compute
-        self._session = compute.session
+        self._session = compute.session()
         # A magic that runs has a shell.
         self._shell = cast("InteractiveShell", magics.shell)
         self._source = CellSource(self._shell, body)

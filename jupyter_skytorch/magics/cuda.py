@@ -56,9 +56,9 @@ class _Devices:
     """A Compute's CUDA devices as its sky devices; where it has none, its CPU stands for cuda:0."""
 
     def __init__(self, compute: Compute) -> None:
-        self._session = compute.session
+        self._session = compute.session()
         self._type = compute.default_device
-        self._infos = [device for device in compute.session.devices if device.type == self._type]
+        self._infos = [device for device in compute.session().devices if device.type == self._type]
         self.current = 0
         # Threads that the cell starts, and other ones that run meanwhile, have torch as it is.
         self.thread: int | None = threading.get_ident()

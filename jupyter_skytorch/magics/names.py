@@ -41,7 +41,7 @@ def targets() -> list[str]:
 
 def session_ids() -> list[str]:
     """Return the ids of the user's sessions that this process doesn't have."""
-    own = {compute.session.id for compute in computes().values()}
+    own = {compute.session().id for compute in computes().values()}
     found = control.get().run(survey(servers()), _LIST_SECONDS)
     return sorted(known.session_id for known in found if known.session_id not in own)
 
@@ -49,6 +49,6 @@ def session_ids() -> list[str]:
 def object_names() -> list[str]:
     """Return the names of what is saved on the current Compute; none while it is busy."""
     compute = current()
-    if compute is None or compute.state != "connected" or not compute.session.drain(_CAUGHT_UP_SECONDS):
+    if compute is None or compute.state != "connected" or not compute.session().drain(_CAUGHT_UP_SECONDS):
         return []
     return [info.name for info in compute.objects()]

@@ -48,7 +48,7 @@ def _through(door: tuple[str, int], name: str, encryption: Encrypts | None) -> s
             if hasattr(socket, option):
                 connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
         if encryption is not None:
-            connection = encryption.context().wrap_socket(connection, server_hostname=door[0])
+            connection = encryption.context().wrap_socket(connection, server_hostname=encryption.certified or door[0])
         connection.sendall(f"CONNECT {name}:1 HTTP/1.1\r\nHost: {name}:1\r\n\r\n".encode())
         _expect_ok(connection)
     except (OSError, ValueError) as error:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["Encrypts", "Way"]
 
 #: What a grpc.Channel takes.
-Options = list[tuple[str, int]]
+Options = list[tuple[str, int | str]]
 
 _ALWAYS: Options = [
     ("grpc.max_send_message_length", -1),
@@ -31,7 +31,11 @@ _NEAR: Options = [("grpc.enable_http_proxy", 0)]
 
 
 class Encrypts(Protocol):
-    """What a way's TLS is made of. Both raise ValueError where its files can't be used."""
+    """What a way's TLS is made of. Both methods raise ValueError where its files can't be used."""
+
+    @property
+    def certified(self) -> str | None:
+        """The name that the server's certificate is for, where the way has another one."""
 
     def context(self) -> ssl.SSLContext:
         """For sockets."""
@@ -51,6 +55,8 @@ class Way:
     local: bool = False
     """Whether `target` is a path."""
     far: bool = False
+    here: bool = False
+    """Whether the target is on this machine, whatever is behind it."""
     encryption: Encrypts | None = None
     """None: what goes there is not encrypted."""
 
@@ -62,4 +68,7 @@ class Way:
     @property
     def options(self) -> Options:
         """Those of the stream's channel, where it has one."""
-        return _ALWAYS + (_FAR if self.far else _NEAR)
+        options = _ALWAYS + (_FAR if self.far else []) + (_NEAR if self.here or not self.far else [])
+        if self.encryption is not None and self.encryption.certified is not None:
+            options = [*options, ("grpc.ssl_target_name_override", self.encryption.certified)]
+        return options

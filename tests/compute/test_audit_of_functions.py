@@ -25,5 +25,5 @@ def test_each_call_of_a_function_is_told_and_not_what_it_does(
         assert compute.run(len, "secret-word") == 11
         told = [json.loads(line) for line in log.read_text().splitlines()]
         calls = [event for event in told if event["event"] == "function"]
-        assert [(event["session"], event["record"] > 0) for event in calls] == [(compute.session.id, True)]
+        assert [(event["session"], event["record"] > 0) for event in calls] == [(compute.session().id, True)]
     assert "secret-word" not in log.read_text()

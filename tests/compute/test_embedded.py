@@ -58,7 +58,7 @@ def test_it_listens_where_only_this_user_comes(shared: Path, embedded: Callable[
 def test_a_session_is_written_down_while_it_lives(shared: Path) -> None:
     with connect() as compute:
         (record,) = records.read_all()
-        assert (record.session_id, record.address) == (compute.session.id, compute.address)
+        assert (record.session_id, record.address) == (compute.session().id, compute.address)
         assert record.pid == os.getpid()
         assert record.kernel_alive()
     assert records.read_all() == []
@@ -69,7 +69,7 @@ def test_a_session_is_written_down_while_it_lives(shared: Path) -> None:
 def test_two_names_are_two_sessions_on_one_server(shared: Path) -> None:
     first, second = connect(), connect(name="second")
     assert first.boot_id == second.boot_id
-    assert first.session.id != second.session.id
+    assert first.session().id != second.session().id
     assert current() is second
     assert use("local") is first
     assert current() is first
@@ -97,7 +97,7 @@ def test_a_killed_server_is_noticed_and_replaced(
     assert found is not lost
     assert computes() == {"local": found}
     assert found.status().round_trip_seconds is not None
-    assert [record.session_id for record in records.read_all()] == [found.session.id]
+    assert [record.session_id for record in records.read_all()] == [found.session().id]
 
 
 def test_a_server_that_hangs_is_ended_and_replaced(
@@ -136,7 +136,7 @@ def test_a_process_that_exits_leaves_no_session(shared: Path) -> None:
     other.stdout.readline()
     assert len(mine.sessions()) == 2
     other.communicate("\n", timeout=30)
-    assert [session.session_id for session in mine.sessions()] == [mine.session.id]
+    assert [session.session_id for session in mine.sessions()] == [mine.session().id]
 
 
 def test_a_forked_child_does_not_close_its_parents_session(shared: Path) -> None:

@@ -51,7 +51,7 @@ def test_a_session_that_somebody_else_closes_says_so(
     compute = connect(server.address)
     with grpc.insecure_channel(server.address.removeprefix("grpc://")) as channel:
         stub = sessions_pb2_grpc.SessionsStub(channel)
-        stub.Close(sessions_pb2.CloseSessionRequest(session_id=compute.session.id), timeout=10)
+        stub.Close(sessions_pb2.CloseSessionRequest(session_id=compute.session().id), timeout=10)
     until(lambda: compute.state == "lost", 5.0)
     assert "closed" in compute.reason
 

@@ -71,7 +71,7 @@ compute.save("model", model)
 compute.save("optimizer", optimizer)
 compute.save("both", (model, optimizer))
 unnamed = torch.ones(1000, 1000, device=sky)
-print(compute.session.id, unnamed.sum().item(), flush=True)
+print(compute.session().id, unnamed.sum().item(), flush=True)
 """
 )
 
@@ -117,13 +117,13 @@ def test_a_kernel_is_killed_and_the_next_one_goes_on(program: Callable[..., Any]
     losses, weights = reference()
     held = sum(value.nbytes for value in weights.values())
     with attach(session_id, name="new") as new:
-        assert new.session.id == session_id
+        assert new.session().id == session_id
         loaded = [new.load(name) for name in names]
         model, optimizer = loaded if len(loaded) == 2 else loaded[0]
         assert model[0].weight is optimizer.param_groups[0]["params"][0]
         # Only what has a name is there: the weights, and the two moments of the optimizer.
         assert new.status().stats.storage_bytes < 4 * held
-        counters = new.session.counters()
+        counters = new.session().counters()
         assert counters.bytes_up + counters.bytes_down < held / 30
         assert all(torch.equal(value.cpu(), weights[name]) for name, value in model.state_dict().items())
         space: dict = {}
@@ -188,7 +188,7 @@ def test_objects_outlive_their_server(runtime: Path, serve: Callable[..., Server
         with pytest.raises(SkyError, match="lab: the session has no object 'other'"):
             compute.checkpoint("mine", ["other"])
         model.weight.data.fill_(6.0)
-        compute.session.synchronize()
+        compute.session().synchronize()
         server.process.terminate()
         assert server.process.wait(30) == 0
     server = serve(*flags)

@@ -24,7 +24,7 @@ KERNEL = """
 import sys
 from jupyter_skytorch.compute import connect
 compute = connect(sys.argv[1], name="elsewhere", token_file=sys.argv[2] or None)
-print(compute.session.id, flush=True)
+print(compute.session().id, flush=True)
 input()
 """
 
@@ -54,7 +54,7 @@ def test_sessions_of_living_kernels_are_found_at_every_server(server: Server, se
     another = serve()
     with connect(server.address) as compute, kernel(another.address) as (_, theirs):
         sessions = found()
-        mine = sessions.pop(compute.session.id)
+        mine = sessions.pop(compute.session().id)
         assert (mine.kernel, mine.state, mine.name) == ("this", "active", compute.name)
         (other,) = sessions.values()
         assert (other.session_id, other.kernel, other.state, other.name) == (theirs, "alive", "active", "elsewhere")
@@ -86,13 +86,13 @@ def test_an_orphan_without_a_record_is_one_by_what_its_server_says(server: Serve
         process.kill()
         process.wait(30)
         assert (found()[session_id].kernel, found()[session_id].state) == ("dead", "orphan")
-        assert found()[compute.session.id].state == "active"
+        assert found()[compute.session().id].state == "active"
 
 
 def test_a_server_that_is_gone_has_its_sessions_unreachable(server: Server) -> None:
     with connect(server.address) as compute:
         server.kill()
-        known = found()[compute.session.id]
+        known = found()[compute.session().id]
         assert (known.state, known.session) == ("unreachable", None)
         with pytest.raises(SurveyError, match="did not do it"):
             asyncio.run(keep(known))
@@ -121,10 +121,10 @@ def test_one_principal_does_not_see_another_s(
     server = serve("--token-file", str(tokens))
     with connect(server.address, token_file=token_file) as compute, kernel(server.address, bobs) as (_, theirs):
         # Only the credential of the record, which is a file of this user's, makes both visible.
-        assert found().keys() == {compute.session.id, theirs}
+        assert found().keys() == {compute.session().id, theirs}
         (record,) = [record for record in records.read_all() if record.session_id == theirs]
         records.remove(theirs)
-        assert found().keys() == {compute.session.id}
+        assert found().keys() == {compute.session().id}
         records.write(replace(record, credential=compute.place.credential))
         assert found()[theirs].state == "lost"
 
@@ -134,7 +134,7 @@ def test_a_token_that_only_a_kernel_has_is_not_needed_by_it(
 ) -> None:
     server = serve("--token-file", str(token_file))
     with connect(server.address, token="correct-horse") as compute:
-        assert found()[compute.session.id].state == "unreachable"
+        assert found()[compute.session().id].state == "unreachable"
         known = asyncio.run(survey([KnownServer.of_place(compute.place)]))
         assert [one.state for one in known] == ["active"]
         assert "correct-horse" not in repr(known)
@@ -143,7 +143,7 @@ def test_a_token_that_only_a_kernel_has_is_not_needed_by_it(
 def test_a_session_is_meant_by_the_beginning_of_its_id(server: Server) -> None:
     with connect(server.address) as compute, connect(server.address, name="second"):
         sessions = list(found().values())
-        assert find(sessions, compute.session.id[:8]).session_id == compute.session.id
+        assert find(sessions, compute.session().id[:8]).session_id == compute.session().id
         with pytest.raises(SurveyError, match="there is no session 'x'; there is "):
             find(sessions, "x")
         with pytest.raises(SurveyError, match="there is no session"):

@@ -126,7 +126,7 @@ def ingress(request: pytest.FixtureRequest, runtime: Path, serve: Callable[..., 
 
 def test_where_no_tunnel_is_allowed_the_front_relays(ingress: Ingress) -> None:
     with connect(ingress.address) as compute:
-        assert not compute.session.way.door
+        assert not compute.session().way.door
         assert ingress.refused
         x = torch.ones(4, device=compute.device("cpu"))
         assert (x + 1).tolist() == [2.0] * 4
@@ -135,6 +135,6 @@ def test_where_no_tunnel_is_allowed_the_front_relays(ingress: Ingress) -> None:
 def test_a_port_alone_is_enough(runtime: Path, serve: Callable[..., Server]) -> None:
     server = serve("--no-direct")
     with connect(server.address) as compute:
-        assert compute.session.way.door == ("127.0.0.1", int(server.address.rpartition(":")[2]))
+        assert compute.session().way.door == ("127.0.0.1", int(server.address.rpartition(":")[2]))
         x = torch.arange(1_000_000, device=compute.device("cpu"))
         assert torch.equal((x + 1).cpu(), torch.arange(1, 1_000_001))

@@ -38,8 +38,8 @@ def main() -> None:
                 pair = Pair(**json.loads(line))
                 outcome = check(pair, device, samples)
                 forget_errors(compute)
-                if compute.session.state != "live":
-                    outcome["reason"] = f"crash: {compute.session.reason}"
+                if compute.session().state != "live":
+                    outcome["reason"] = f"crash: {compute.session().reason}"
                 answers.write(json.dumps(outcome) + "\n")
 
 
@@ -47,7 +47,7 @@ def forget_errors(compute: Compute) -> None:
     """Raises what the server has to say of a pair before the next one begins; each error is raised once."""
     for _ in range(MAX_ERRORS):
         try:
-            compute.session.synchronize()
+            compute.session().synchronize()
         except Exception:  # noqa: BLE001, S112 (the pair has its reason already)
             continue
         return

@@ -41,7 +41,7 @@ def train(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch
 
 
 def test_the_servers_gpu_is_the_default_device(compute: Compute) -> None:
-    assert "cuda" in {device.type for device in compute.session.devices}
+    assert "cuda" in {device.type for device in compute.session().devices}
     x = torch.arange(6.0, device=compute.device()).reshape(2, 3)
     assert torch.equal((x @ x.T).cpu(), torch.tensor([[5.0, 14.0], [14.0, 50.0]]))
 

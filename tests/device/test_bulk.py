@@ -32,7 +32,7 @@ def segments(pid: int | str = "self") -> int:
 
 
 def worker_of(compute: Compute) -> int:
-    (pid,) = (s.pid for s in compute.sessions() if s.session_id == compute.session.id)
+    (pid,) = (s.pid for s in compute.sessions() if s.session_id == compute.session().id)
     return pid
 
 
@@ -45,10 +45,10 @@ def test_large_data_passes_through_shared_memory(size: int, compute: Compute, sk
     numbers(MIB).to(sky).cpu()  # the first transfer asks for the memory
     assert segments() == segments(worker_of(compute)) == 1
     data = numbers(size)
-    before = compute.session.counters()
+    before = compute.session().counters()
     there = data.to(sky)
     assert torch.equal(there.cpu(), data)
-    now = compute.session.counters()
+    now = compute.session().counters()
     assert size <= now.bytes_up - before.bytes_up < size + 10_000
     assert size <= now.bytes_down - before.bytes_down < size + 10_000
 
@@ -143,7 +143,7 @@ def test_a_client_that_dies_in_an_upload_takes_nobody_along(sky: torch.device) -
         "compute = jupyter_skytorch.connect('local', name='dying')\n"
         "device = compute.device('cpu')\n"
         "torch.zeros(1 << 20).to(device).cpu()\n"
-        "print(*(s.pid for s in compute.sessions() if s.session_id == compute.session.id), flush=True)\n"
+        "print(*(s.pid for s in compute.sessions() if s.session_id == compute.session().id), flush=True)\n"
         "data = torch.zeros(64 << 20)\n"
         "while True: data.to(device)\n"
     )
@@ -193,10 +193,10 @@ def test_what_was_sent_and_is_unchanged_is_not_sent_again(far: Compute) -> None:
     data = numbers(3 * MIB)
 
     def sent(tensor: torch.Tensor) -> tuple[torch.Tensor, int]:
-        before = far.session.counters().bytes_up
+        before = far.session().counters().bytes_up
         there = tensor.to(device)
         torch.sky.synchronize()
-        return there, far.session.counters().bytes_up - before
+        return there, far.session().counters().bytes_up - before
 
     first, cost = sent(data)
     assert cost > 3 * MIB

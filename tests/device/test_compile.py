@@ -27,9 +27,9 @@ def _fresh() -> Iterator[None]:
 
 def issued(compute: Compute, work: Callable[[], Any]) -> int:
     """How many ops `work` issues."""
-    before = compute.session.counters().ops
+    before = compute.session().counters().ops
     work()
-    return compute.session.counters().ops - before
+    return compute.session().counters().ops - before
 
 
 def same(compute: Compute, function: Callable[..., Any], *inputs: torch.Tensor, **options: Any) -> None:
@@ -354,9 +354,9 @@ def test_graphs_are_freed_with_the_function(compute: Compute) -> None:
         compiled = torch.compile(lambda x: x * 3 + 1, backend="sky", fullgraph=True)
         assert compiled(x).tolist() == [4, 4, 4]
         del compiled
-        before = compute.session._sink.counters()["issued"]
+        before = compute.session()._sink.counters()["issued"]
         forget()
-        assert compute.session._sink.counters()["issued"] == before + 1
+        assert compute.session()._sink.counters()["issued"] == before + 1
 
 
 def test_what_cannot_be_sent_runs_op_by_op(compute: Compute, caplog: pytest.LogCaptureFixture) -> None:

@@ -31,9 +31,9 @@ def test_what_a_function_returns_stays_there(compute: Compute, sky: torch.device
     def make() -> dict[str, Any]:
         return {"ones": torch.ones(1024, 1024), "count": 3, "nested": [(torch.arange(4),)]}
 
-    before = compute.session.counters()
+    before = compute.session().counters()
     made = compute.run(make)
-    after = compute.session.counters()
+    after = compute.session().counters()
     assert made["ones"].device == sky
     assert made["count"] == 3
     assert after.bytes_down - before.bytes_down < 2000
@@ -343,9 +343,9 @@ def test_weights_are_loaded_without_moving(compute: Compute, sky: torch.device, 
     with torch.device(sky if device == "sky" else device):
         model = Tied()
     torch.sky.synchronize()
-    before = compute.session.counters()
+    before = compute.session().counters()
     assert jupyter_skytorch.load_into(model, state) is model
-    after = compute.session.counters()
+    after = compute.session().counters()
     assert after.ops == before.ops
     assert model.out.weight is model.embedding.weight
     assert isinstance(model.out.weight, torch.nn.Parameter)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def session(compute: Compute, sky: torch.device) -> Iterator[Session]:
     """The session, with nothing counted yet."""
     torch.sky.synchronize(sky)
-    compute.session.take_lines()
-    yield compute.session
+    compute.session().take_lines()
+    yield compute.session()
     device.core.set_place(0, 0)
 
 

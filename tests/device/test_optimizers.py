@@ -61,7 +61,7 @@ def test_steps(info: OptimizerInfo, form: str, sky: torch.device) -> None:
 
 
 def records(compute: Compute, function: Callable[[], object]) -> int:
-    sink = compute.session._sink
+    sink = compute.session()._sink
     before = sink.counters()["ops"]
     function()
     return sink.counters()["ops"] - before

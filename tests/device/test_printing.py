@@ -27,9 +27,9 @@ def test_any_shape_and_type(dtype: torch.dtype, compute: Compute, sky: torch.dev
     for shape in SHAPES:
         here = (torch.randn(shape, dtype=torch.complex64) if dtype.is_complex else torch.randn(shape) * 3).to(dtype)
         there = here.to(sky)
-        before = compute.session.counters().sync_points
+        before = compute.session().counters().sync_points
         text = repr(there)
-        assert compute.session.counters().sync_points - before == (1 if here.numel() else 0)
+        assert compute.session().counters().sync_points - before == (1 if here.numel() else 0)
         assert f"device='{sky}'" in text
         assert without_device(text.replace(str(sky), "sky:0")) == without_device(repr(here))
 
@@ -58,10 +58,10 @@ def test_special_tensors(name: str, sky: torch.device) -> None:
 def test_options_are_kept_and_huge_tensors_stay_where_they_are(compute: Compute, sky: torch.device) -> None:
     huge = torch.zeros(10_000, 10_000, device=sky)
     huge[0, 0] = 7
-    before = compute.session.counters()
+    before = compute.session().counters()
     with torch._tensor_str.printoptions(edgeitems=1):
         text = repr(huge)
-    after = compute.session.counters()
+    after = compute.session().counters()
     assert " ".join(text.split()).startswith("tensor([[7., ..., 0.], ..., [0., ..., 0.]]")
     assert after.bytes_down - before.bytes_down < 1000
     assert torch._tensor_str.PRINT_OPTS.threshold == 1000
@@ -76,7 +76,7 @@ def test_what_has_no_values_prints_without_them(sky: torch.device) -> None:
 
 def test_storages_print_with_one_sync_point(compute: Compute, sky: torch.device) -> None:
     storage = torch.arange(3, device=sky, dtype=torch.uint8).untyped_storage()
-    before = compute.session.counters().sync_points
+    before = compute.session().counters().sync_points
     assert repr(storage) == f" 0\n 1\n 2\n[torch.storage.UntypedStorage(device={sky}) of size 3]"
     assert storage.tolist() == [0, 1, 2]
-    assert compute.session.counters().sync_points - before == 2
+    assert compute.session().counters().sync_points - before == 2

@@ -99,10 +99,10 @@ def test_a_forked_child_may_drop_what_it_got_and_work_on_the_cpu(compute: Comput
         gc.collect()
         return torch.ones(3).sum().item()
 
-    before = compute.session.counters().ops
+    before = compute.session().counters().ops
     assert in_child(work) == (0, "3.0")
     assert compute.state == "connected"
-    assert compute.session.counters().ops == before
+    assert compute.session().counters().ops == before
     assert kept[0].sum().item() == 6
 
 

@@ -40,7 +40,7 @@ def test_two_sessions_share_nothing(sky: torch.device) -> None:
 def test_a_worker_that_dies_is_told_while_somebody_waits_and_takes_nobody_along(sky: torch.device) -> None:
     with jupyter_skytorch.connect("local", name="victim") as victim:
         x = torch.randn(1500, 1500, device=victim.device("cpu"))
-        (pid,) = (s.pid for s in victim.sessions() if s.session_id == victim.session.id)
+        (pid,) = (s.pid for s in victim.sessions() if s.session_id == victim.session().id)
         killer = threading.Timer(0.5, os.kill, (pid, signal.SIGKILL))
         killer.start()
 
@@ -54,7 +54,7 @@ def test_a_worker_that_dies_is_told_while_somebody_waits_and_takes_nobody_along(
         with pytest.raises(jupyter_skytorch.SessionLost, match="victim"):
             work()
         killer.join()
-        assert victim.session.state == "lost"
+        assert victim.session().state == "lost"
     assert torch.ones(2, device=sky).sum().item() == 2
 
 
@@ -65,13 +65,13 @@ def test_what_was_issued_can_be_cancelled(compute: jupyter_skytorch.Compute, sky
     y = x
     for _ in range(60):
         y = y @ x
-    assert not compute.session.drain(0.01)
-    compute.session.cancel()
-    assert compute.session.drain(30)
+    assert not compute.session().drain(0.01)
+    compute.session().cancel()
+    assert compute.session().drain(30)
     assert kept.sum().item() == 3
     with pytest.raises(jupyter_skytorch.SkyError, match="cancelled by an interrupt"):
         y.cpu()
-    compute.session.raise_pending()
+    compute.session().raise_pending()
     assert (kept + 1).sum().item() == 6
 
 
@@ -83,9 +83,9 @@ def test_the_run_ahead_is_bounded_by_the_work_that_it_means(
     end = time.monotonic() + 3
     while time.monotonic() < end:
         x = x @ x
-    now = compute.session._sink.counters()
-    compute.session.cancel()
-    assert compute.session.drain(30)
+    now = compute.session()._sink.counters()
+    compute.session().cancel()
+    assert compute.session().drain(30)
     # Nobody waits for anything in this loop: unbounded, it would issue some 100,000 records a second.
     assert now["issued"] - now["executed"] < 10_000
 
@@ -109,5 +109,5 @@ def test_cancelling_when_nothing_is_left_to_do_does_nothing(
 ) -> None:
     x = torch.ones(3, device=sky)
     torch.sky.synchronize()
-    compute.session.cancel()
+    compute.session().cancel()
     assert (x + 1).tolist() == [2.0] * 3

@@ -46,9 +46,9 @@ def nondeterministic(device: torch.device) -> torch.Tensor:
 @pytest.mark.parametrize("setting", [setting for setting in settings.SETTINGS if setting.initial], ids=lambda s: s.name)
 def test_the_server_takes_each_of_the_settings(compute: Compute, sky: torch.device, setting: settings.Setting) -> None:
     for values in setting.initial:
-        compute.session._sink.append(Writer().setting(setting.name, values).take())
+        compute.session()._sink.append(Writer().setting(setting.name, values).take())
     torch.sky.synchronize(sky)
-    compute.session.raise_pending()
+    compute.session().raise_pending()
 
 
 def test_a_fresh_torch_differs_in_nothing() -> None:
@@ -137,7 +137,7 @@ print(third == 1 / 3, dict(settings.changed()))
 def test_what_the_server_does_not_know_is_told_once(
     compute: Compute, sky: torch.device, name: str, values: tuple[bool | str, ...], complaint: str
 ) -> None:
-    compute.session._sink.append(Writer().setting(name, values).take())
+    compute.session()._sink.append(Writer().setting(name, values).take())
     with pytest.raises((RuntimeError, NotImplementedError), match=complaint):
         torch.sky.synchronize(sky)
     assert torch.ones(2, device=sky).sum().item() == 2

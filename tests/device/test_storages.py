@@ -275,6 +275,6 @@ def test_a_shape_that_depends_on_data_costs_one_round_trip(
     question(a)
     compute = current()
     assert compute is not None
-    before = compute.session.counters().sync_points
+    before = compute.session().counters().sync_points
     question(a)
-    assert compute.session.counters().sync_points - before == 1
+    assert compute.session().counters().sync_points - before == 1

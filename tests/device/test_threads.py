@@ -79,7 +79,7 @@ def test_the_error_of_a_thread_that_never_asked_comes_at_the_end_of_the_cell(
     thread.join(30)
     assert torch.ones(2, device=sky).sum().item() == 2
     with pytest.raises(IndexError, match="index 77 is out of bounds"):
-        compute.session.raise_pending()
+        compute.session().raise_pending()
 
 
 ENDINGS = {
@@ -151,6 +151,6 @@ def test_a_signal_ends_a_wait_and_leaves_the_session_good(compute: object, sky: 
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    compute.session.cancel()
-    assert compute.session.drain(30)
+    compute.session().cancel()
+    assert compute.session().drain(30)
     assert torch.ones(2, device=sky).sum().item() == 2

@@ -43,9 +43,9 @@ def test_many_tensors_take_one_round_trip(read: str, compute: Compute, sky: torc
     remote = model()
     remote.load_state_dict(local.state_dict())
     remote.to(sky)
-    before = compute.session.counters().sync_points
+    before = compute.session().counters().sync_points
     found = READS[read](remote)
-    assert compute.session.counters().sync_points == before + 1
+    assert compute.session().counters().sync_points == before + 1
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 

@@ -23,10 +23,10 @@ def test_views_send_nothing(sky: torch.device) -> None:
     core = torch.zeros(1, device=sky)  # noqa: F841  (its storage is announced only when it is used)
     from jupyter_skytorch import current
 
-    before = current().session.counters()
+    before = current().session().counters()
     base.t().reshape(16)[2:5].unsqueeze(0).expand(3, 3)
     base.transpose(0, 1).view(16) if base.t().is_contiguous() else base.permute(1, 0)
-    after = current().session.counters()
+    after = current().session().counters()
     assert after.ops - before.ops == 1  # reshape of a transposed tensor is a copy; all else is description
 
 

@@ -82,12 +82,12 @@ class Wild:
         end = ""
         if self.compute:
             try:
-                self.compute.session.synchronize()
+                self.compute.session().synchronize()
             except TimeoutError:
                 self.compute.close()
             except Exception:  # noqa: BLE001, S110  (what a call made of itself)
                 pass
-            end = self.compute.session.reason
+            end = self.compute.session().reason
         if end or not self.compute:
             signal.alarm(0)
             self.compute = jupyter_skytorch.connect()

@@ -84,7 +84,7 @@ def disturbed(
         place = stack.enter_context(server("--no-direct"))
         between = stack.enter_context(proxy(place, tunnels=tunnels))
         compute = stack.enter_context(sky.connect(between.address, name="disturbed"))
-        way = "tunnel" if compute.session.way.door else "relay"
+        way = "tunnel" if compute.session().way.door else "relay"
         training = Training(compute.device("cpu"))
         trainer = training.run()
         done, longest, error = next(trainer), 0.0, ""
@@ -103,7 +103,7 @@ def disturbed(
             found, error = {}, f"{type(problem).__name__}: {problem}"
         torn.stop()
         seconds = time.monotonic() - began
-        issued, ops = compute.session._sink.counters()["issued"], compute.session.counters().ops
+        issued, ops = compute.session()._sink.counters()["issued"], compute.session().counters().ops
         stats = _stats(compute, stack.enter_context(sky.connect(f"grpc://{place}", name="undisturbed")))
         undisturbed = sky.connect("undisturbed")
         different = [] if error else differences(found, trained(undisturbed.device("cpu"), done))
@@ -126,7 +126,7 @@ def disturbed(
 
 def _stats(compute: Compute, other: Compute) -> sessions_pb2.SessionStats:
     """What the server counted in a session: asked on a connection that isn't disturbed."""
-    found = (session.stats for session in other.sessions() if session.session_id == compute.session.id)
+    found = (session.stats for session in other.sessions() if session.session_id == compute.session().id)
     return next(found, sessions_pb2.SessionStats())
 
 

@@ -90,7 +90,7 @@ def _kill_once(kind: Kind, victim: Victim, moment: float) -> Outcome:
         else:
             place = stack.enter_context(server())
             compute = stack.enter_context(sky.connect(f"grpc://{place}", name="victim"))
-        worker = next(s.pid for s in compute.sessions() if s.session_id == compute.session.id)
+        worker = next(s.pid for s in compute.sessions() if s.session_id == compute.session().id)
         front = next(parent.pid for parent in psutil.Process(worker).parents() if "skytorch_server" in parent.cmdline())
         processes = family(front)
         at = [0.0]

@@ -73,7 +73,7 @@ def pressed(
 ) -> Outcome:
     """Lets the session's process stand still for so long while its client works."""
     with sky.connect(address, name=what) as compute:
-        worker = psutil.Process(next(s.pid for s in compute.sessions() if s.session_id == compute.session.id))
+        worker = psutil.Process(next(s.pid for s in compute.sessions() if s.session_id == compute.session().id))
         own = psutil.Process()
         warm = threading.Event()
         warm.set()

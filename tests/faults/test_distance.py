@@ -42,9 +42,9 @@ def train(device: str | torch.device) -> Iterator[float]:
 
 
 def test_it_is_reached_by_a_tunnel_and_compresses(compute: Compute) -> None:
-    stream = compute.session._link._stream
-    assert compute.session.way.door
-    assert compute.session.way.far
+    stream = compute.session()._link._stream
+    assert compute.session().way.door
+    assert compute.session().way.far
     assert stream._answer.compression == service_pb2.COMPRESSION_ZSTD
 
 
@@ -68,9 +68,9 @@ def test_a_loop_sends_a_fraction_of_its_records(compute: Compute, far: Link) -> 
     device = compute.device("cpu")
     losses = train(device)
     list(islice(losses, 3))
-    sent, records = far.counts().up, compute.session.counters().bytes_up
+    sent, records = far.counts().up, compute.session().counters().bytes_up
     list(islice(losses, 30))
-    assert far.counts().up - sent < (compute.session.counters().bytes_up - records) / 2
+    assert far.counts().up - sent < (compute.session().counters().bytes_up - records) / 2
 
 
 def test_many_ops_pass_without_a_wait(compute: Compute, far: Link) -> None:
@@ -80,4 +80,4 @@ def test_many_ops_pass_without_a_wait(compute: Compute, far: Link) -> None:
     for _ in range(20_000):
         x = x + 1
     assert x.tolist() == [20_000.0] * 4
-    assert compute.session.counters().sync_points == 1
+    assert compute.session().counters().sync_points == 1

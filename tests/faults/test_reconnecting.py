@@ -105,8 +105,8 @@ def test_who_cancels_while_the_server_is_away_is_told_and_loses_nothing(compute:
     x += 1
     between.stall(4.0)
     x += 1
-    assert not compute.session.drain(0.1)
-    assert not compute.session.cancel()
+    assert not compute.session().drain(0.1)
+    assert not compute.session().cancel()
     assert x.item() == 2
 
 

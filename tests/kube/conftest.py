@@ -11,13 +11,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from kubernetes_asyncio import client, config
 
+import jupyter_skytorch
+from bench.embedded import private_runtime
+from jupyter_skytorch.compute.kubernetes import process
 from tests.kube import people
 from tests.kube.computes import Computes
 from tests.kube.control_plane import ControlPlane, kit
 from tests.kube.operators import OperatorProcess
+from tests.kube.served import Servers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from pathlib import Path
 
 SECONDS = 60.0
 
@@ -119,3 +124,24 @@ async def _until(condition: Callable[[], Awaitable[Any]], what: str) -> Any:
 def until() -> Any:
     """Waits for what an async function without arguments returns to be true, and returns that."""
     return _until
+
+
+@pytest.fixture
+def user(control_plane: ControlPlane, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """This process is a user's, whose kubeconfig names the test's namespace."""
+    with private_runtime() as runtime:
+        monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(runtime))
+        monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig_of("admin", tmp_path / "kubeconfig", namespace)))
+        process.forget()
+        yield namespace
+        for compute in jupyter_skytorch.computes().values():
+            compute.close()
+        process.forget()
+
+
+@pytest.fixture
+def servers(api: client.ApiClient, namespace: str, tmp_path: Path) -> Iterator[Servers]:
+    """Real servers, to be started for Computes that are ready."""
+    started = Servers(client.CoreV1Api(api), namespace, tmp_path)
+    yield started
+    started.stop()

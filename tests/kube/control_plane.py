@@ -48,6 +48,11 @@ class ControlPlane:
         path.chmod(0o600)
         return path
 
+    def kubeconfig_of(self, user: str, path: Path, namespace: str = "default") -> Path:
+        """Writes a kubeconfig of one of the users that the control plane knows from its start."""
+        tokens = (line.split(",") for line in (self.folder / "pki/tokens.csv").read_text().splitlines())
+        return self.kubeconfig_for(path, next(token for token, name, *_ in tokens if name == user), namespace=namespace)
+
     def start_node(self) -> None:
         """A node that makes pods Ready, or whatever their annotation fake-kubelet/phase says."""
         with (self.folder / "log/node.log").open("wb") as log:

@@ -30,7 +30,7 @@ def train(steps):
         optimizer.step()
     return loss.item()
 """
-OPS = "before = compute.session.counters().ops; model(x); print(compute.session.counters().ops - before)"
+OPS = "before = compute.session().counters().ops; model(x); print(compute.session().counters().ops - before)"
 
 
 def test_modules_that_a_cell_makes_and_calls_are_compiled(connected: Kernel) -> None:

@@ -35,7 +35,8 @@ print(device.type)
 def test_the_functions_of_torch_cuda_answer_for_sky(connected: Kernel) -> None:
     code = """%%sky --as-cuda
 print(torch.cuda.device_count(), torch.cuda.current_device())
-print(torch.cuda.get_device_name(0) == torch.cuda.get_device_properties('cuda').name == compute.session.devices[0].name)
+names = {torch.cuda.get_device_name(0), torch.cuda.get_device_properties('cuda').name}
+print(names == {compute.session().devices[0].name})
 torch.cuda.set_device('cuda:0'); torch.cuda.synchronize(); torch.cuda.empty_cache()
 kept = torch.zeros(1000, device='cuda')
 print(torch.cuda.memory_allocated() == torch.cuda.memory_allocated('cuda:0') == torch.sky.memory_allocated() >= 4000)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 OTHER_KERNEL = """
 from jupyter_skytorch.compute import connect
 compute = connect(name="theirs")
-print(compute.session.id, flush=True)
+print(compute.session().id, flush=True)
 input()
 """
 
@@ -60,7 +60,7 @@ def test_sessions_lists_those_of_dead_kernels_keeps_and_closes_them(connected: K
 
 
 def test_closing_ones_own_session_disconnects(connected: Kernel) -> None:
-    session_id = connected.ok("print(compute.session.id)").printed.strip()
+    session_id = connected.ok("print(compute.session().id)").printed.strip()
     connected.ok(f"%sky sessions --close {session_id}")
     assert connected.ok("compute.state").value == "'closed'"
     assert session_id not in connected.ok("%sky sessions").value

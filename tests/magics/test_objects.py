@@ -41,7 +41,7 @@ def test_a_server_without_a_folder_says_what_it_needs(connected: Kernel) -> None
 def test_another_kernel_takes_the_session_over(connected: Kernel) -> None:
     connected.ok("%%sky\nx = torch.full((3,), 7.0)")
     connected.ok("%sky save x x")
-    session_id = connected.ok("print(compute.session.id)").printed.strip()
+    session_id = connected.ok("print(compute.session().id)").printed.strip()
     other = type(connected)()
     try:
         other.ok("%load_ext jupyter_skytorch")

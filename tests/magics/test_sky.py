@@ -27,7 +27,7 @@ def test_status_list_and_sessions_read_as_text_and_as_html(connected: Kernel) ->
             assert word in shown["text/plain"]
             assert word in shown["text/html"]
         assert "--jp-" in shown["text/html"]
-    assert connected.ok("s = %sky status\ns.state, s.session_id == compute.session.id").value == "('connected', True)"
+    assert connected.ok("s = %sky status\ns.state, s.session_id == compute.session().id").value == "('connected', True)"
 
 
 def test_use_chooses_where_cells_run(connected: Kernel) -> None:

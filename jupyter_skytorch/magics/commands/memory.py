@@ -28,9 +28,9 @@ def arguments(parser: Parser) -> None:
 def run(options: argparse.Namespace, magics: SkyMagics) -> Table[Holding]:
     """Look, and ask the server."""
     compute = chosen(options.name)
-    compute.session.open_device(compute.default_device, 0)  # shown, whether or not it was used
+    compute.session().open_device(compute.default_device, 0)  # shown, whether or not it was used
     rows: list[Holding] = []
-    for (kind, index), device in compute.session.opened().items():
+    for (kind, index), device in compute.session().opened().items():
         named = holdings(magics.shell.user_ns if magics.shell else {}, [device])
         total = torch.sky.memory_allocated(device)  # type: ignore[attr-defined]
         free, capacity = torch.sky.mem_get_info(device)  # type: ignore[attr-defined]

@@ -42,7 +42,7 @@ def run(options: argparse.Namespace, _magics: SkyMagics) -> Table[KnownSession] 
     found = run_now(survey(servers()), _SECONDS)
     if options.close:
         known = find(found, options.close)
-        mine = [compute for compute in computes().values() if compute.session.id == known.session_id]
+        mine = [compute for compute in computes().values() if compute.session().id == known.session_id]
         if mine:
             mine[0].close()
         else:
@@ -56,4 +56,4 @@ def run(options: argparse.Namespace, _magics: SkyMagics) -> Table[KnownSession] 
         server = KnownServer.of_place(chosen(options.name).place)
         found = [known for known in found if known.server.address == server.address]
     here = current()
-    return sessions_table(found, mine=here.session.id if here is not None else "")
+    return sessions_table(found, mine=here.session().id if here is not None else "")

@@ -1,0 +1,91 @@
+"""The cluster that this process uses: said once by :func:`init`, or found when the first Compute is made."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+from typing import TYPE_CHECKING
+
+from jupyter_skytorch.session import control as control_thread
+
+from . import access
+from .api import Api
+
+if TYPE_CHECKING:
+    from kubernetes_asyncio.client import Configuration
+
+__all__ = ["api", "forget", "init"]
+
+_CLOSE_SECONDS = 1.0
+
+
+class _Process:
+    """What was said, and what came of it."""
+
+    def __init__(self) -> None:
+        self.given: Configuration | None = None
+        self.namespace: str | None = None
+        self.settled = False
+        self.api: Api | None = None
+        self.turn = asyncio.Lock()
+
+
+_process = _Process()
+
+
+def init(client_config: Configuration | None = None, namespace: str | None = None) -> None:
+    """Say which cluster Computes are made in, and in which namespace; once, before the first of them.
+
+    `client_config` is a ``kubernetes_asyncio.client.Configuration``. Without it: the current context of the kubeconfig
+    (``KUBECONFIG``, else ``~/.kube/config``), or in a pod its service account. Without `namespace`: that of the
+    context, or of the service account, else "default". Computes that are made without this use these as well.
+
+    Raises RuntimeError when it was called before or a Compute was made already, TypeError or ValueError for what is no
+    configuration and no namespace.
+    """
+    from kubernetes_asyncio.client import Configuration
+
+    if client_config is not None and not isinstance(client_config, Configuration):
+        raise TypeError("client_config is a kubernetes_asyncio.client.Configuration")
+    if namespace is not None:
+        access.check_namespace(namespace)
+    if _process.settled:
+        raise RuntimeError(
+            "init() comes once, before the first Compute of the process: restart the kernel to change it"
+        )
+    _process.given, _process.namespace, _process.settled = client_config, namespace, True
+
+
+async def api() -> Api:
+    """The process's, on the control thread. Raises KubernetesError."""
+    async with _process.turn:
+        if _process.api is None:
+            found = await access.load(_process.given, _process.namespace)
+            _process.api = Api(found, _process.given)
+            atexit.register(_close, os.getpid())
+        _process.settled = True
+        return _process.api
+
+
+def forget() -> None:
+    """Close what there is, and begin anew."""
+    global _process  # noqa: PLW0603
+    _close(os.getpid())
+    _process = _Process()
+
+
+def _close(pid: int) -> None:
+    # After the control thread's own has been registered, so that this one runs before it.
+    if _process.api is not None and os.getpid() == pid:
+        control_thread.get().run(_process.api.close(), _CLOSE_SECONDS)
+
+
+def _forget_in_child() -> None:
+    global _process  # noqa: PLW0603
+    _inherited.append(_process)
+    _process = _Process()
+
+
+_inherited: list[_Process] = []
+os.register_at_fork(after_in_child=_forget_in_child)

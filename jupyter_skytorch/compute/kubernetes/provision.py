@@ -1,0 +1,251 @@
+"""A Compute as its cluster has it: applied, watched, suspended, resumed and deleted. On the control thread."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from typing import TYPE_CHECKING, Any
+
+from jupyter_skytorch.compute.credentials import Credential
+from jupyter_skytorch.compute.place import Place
+
+from . import conditions, process
+from .api import FIELD_MANAGER, computes_path
+from .errors import ApiError, KubernetesError
+from .following import follow
+from .spec import DEFAULT_PORT, check_name, manifest
+from .way import Reach
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jupyter_skytorch.compute.status import State
+
+    from .api import Api
+    from .spec import Specification
+
+__all__ = ["NAME", "Provision"]
+
+NAME = "kubernetes"
+
+_NOT_FOUND = 404
+_GONE_SECONDS = 60.0
+_APPLY = "application/apply-patch+yaml"
+_MERGE = "application/merge-patch+json"
+
+
+class Provision:
+    """One Compute of a namespace. Coroutines raise KubernetesError, one line."""
+
+    def __init__(self, api: Api, name: str, wanted: Specification) -> None:
+        """Use :meth:`make`."""
+        self.name = name
+        self.namespace = wanted.get("namespace") or api.access.namespace
+        self.resource: dict[str, Any] | None = None
+        """As the cluster had it last; None when it is gone."""
+        self._api = api
+        self._wanted = wanted
+        self._path = computes_path(self.namespace, name)
+        self._trouble: KubernetesError | None = None
+        self._changed = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reach = Reach(api, name, self.namespace, wanted.get("host"))
+
+    @classmethod
+    async def make(cls, name: str, wanted: Specification) -> Provision:
+        """Apply what is wanted, or without an image, find what there is; then follow it."""
+        provision = cls(await process.api(), check_name(name), wanted)
+        if wanted.get("image") is None:
+            provision.resource = await provision._find()
+        else:
+            await provision._apply()
+        provision._spawn(provision._follow())
+        return provision
+
+    @property
+    def address(self) -> str:
+        """Where its server is, seen from inside the cluster unless another host was given."""
+        return str(self._reach.address(self._port))
+
+    @property
+    def same(self) -> tuple[str, str, str]:
+        """What tells it from other Computes of this process."""
+        return self._api.access.host, self.namespace, self.name
+
+    @property
+    def trouble(self) -> str:
+        """Why the port-forward doesn't pass on, where there is one."""
+        return self._reach.trouble
+
+    def is_ready(self) -> bool:
+        """Whether its server could be connected to when the cluster was heard of last."""
+        return conditions.is_ready(self.resource)
+
+    @property
+    def state(self) -> State:
+        """How the cluster has it."""
+        if self.resource is None:
+            return "deleted"
+        if conditions.wants_suspension(self.resource):
+            return "suspended"
+        return "ready" if self.is_ready() else "pending"
+
+    @property
+    def reason(self) -> str:
+        """What keeps it from being ready; empty when nothing does."""
+        return "" if self.state in {"ready", "suspended"} else conditions.phase(self.resource)
+
+    async def ready(self, seconds: float, say: Callable[[str], None] = lambda _text: None) -> None:
+        """Wait until it is ready; `say` is told what goes on meanwhile."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not self.is_ready():
+                    self._check()
+                    say(f"waiting for {self.name}: {conditions.phase(self.resource)}")
+                    await self._change()
+        except TimeoutError:
+            raise KubernetesError(f"{self.name}: {conditions.reason(self.resource, seconds)}") from None
+
+    async def suspend(self, *, suspend: bool) -> None:
+        """Have it suspended, or resumed; the volumes are kept."""
+        doing = f"{'suspend' if suspend else 'resume'} the Compute {self.name!r}"
+        query = {"fieldManager": FIELD_MANAGER}
+        body = {"spec": {"suspend": suspend}}
+        self._take(await self._api.call("PATCH", self._path, doing, query=query, body=body, content=_MERGE))
+
+    async def delete(self, grace_period_seconds: int) -> None:
+        """Delete it with all that belongs to it, and wait until it is gone."""
+        doing = f"delete the Compute {self.name!r}"
+        body = {"gracePeriodSeconds": grace_period_seconds, "propagationPolicy": "Foreground"}
+        try:
+            self._take(await self._api.call("DELETE", self._path, doing, body=body))
+        except ApiError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            self._lose()
+        await self._gone(_GONE_SECONDS + grace_period_seconds)
+        await self.close()
+
+    async def place(self) -> Place:
+        """Where its server is, and how to come in: what its Secret says, read as this user."""
+        doing = f"read the Secret {self.name!r}, which holds the Compute's token"
+        secret = await self._api.call("GET", f"/api/v1/namespaces/{self.namespace}/secrets/{self.name}", doing)
+        try:
+            token, authority = (base64.b64decode(secret["data"][key]).decode() for key in ("token", "ca.crt"))
+        except (KeyError, TypeError, binascii.Error, UnicodeDecodeError):
+            raise KubernetesError(
+                f"the Secret {self.name!r} in {self.namespace!r} is not one of a Compute: it has no token and ca.crt"
+            ) from None
+        return Place(
+            NAME,
+            self.name,
+            self._reach.address(self._port),
+            Credential("kubernetes-secret", f"{self.namespace}/{self.name}"),
+            token=token.strip(),
+            encryption=self._reach.encryption(authority),
+            via=await self._reach.via(self._port),
+        )
+
+    async def close(self) -> None:
+        """Follow it no longer; in the cluster it stays as it is."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._reach.close()
+
+    @property
+    def _port(self) -> int:
+        spec = (self.resource or {}).get("spec") or {}
+        return int(spec.get("port") or DEFAULT_PORT)
+
+    async def _find(self) -> dict[str, Any]:
+        doing = f"read the Compute {self.name!r}"
+        try:
+            return await self._api.call("GET", self._path, doing)
+        except ApiError as error:
+            if error.status != _NOT_FOUND or "knows no Computes" in str(error):
+                raise
+            raise KubernetesError(
+                f"there is no Compute {self.name!r} in the namespace {self.namespace!r}: give an image to make it"
+            ) from None
+
+    async def _apply(self) -> None:
+        body = manifest(self.name, self.namespace, self._wanted)
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        doing = f"create or change the Compute {self.name!r} in {self.namespace!r}"
+        while True:
+            found = await self._api.call("PATCH", self._path, doing, query=query, body=body, content=_APPLY)
+            if "deletionTimestamp" not in found["metadata"]:
+                self._take(found)
+                return
+            # The one of that name is on its way out, and takes with it what is applied to it.
+            await asyncio.sleep(0.2)
+
+    async def _follow(self) -> None:
+        await follow(
+            self._api,
+            computes_path(self.namespace),
+            f"watch Computes in {self.namespace!r}",
+            {"fieldSelector": f"metadata.name={self.name}"},
+            found=self._found,
+            changed=self._happened,
+            trouble=self._hear,
+        )
+
+    def _found(self, resources: list[dict[str, Any]]) -> None:
+        if resources:
+            self._take(resources[0])
+        else:
+            self._lose()
+
+    def _happened(self, kind: str, resource: dict[str, Any]) -> None:
+        if kind == "DELETED":
+            self._lose()
+        else:
+            self._take(resource)
+
+    def _hear(self, trouble: KubernetesError | None) -> None:
+        self._trouble = trouble
+        self._tell()
+
+    def _take(self, resource: dict[str, Any]) -> None:
+        self.resource = resource
+        self._tell()
+
+    def _lose(self) -> None:
+        self.resource = None
+        self._tell()
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _change(self) -> None:
+        await self._changed.wait()
+
+    def _check(self) -> None:
+        """Raise where waiting is of no use."""
+        if isinstance(self._trouble, ApiError):
+            raise self._trouble
+        if self.resource is None:
+            raise KubernetesError(f"the Compute {self.name!r} in {self.namespace!r} was deleted")
+        if conditions.wants_suspension(self.resource):
+            raise KubernetesError(f"{self.name} is suspended: resume it (compute.resume(), %sky resume {self.name})")
+
+    async def _gone(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                while self.resource is not None:
+                    await self._change()
+        except TimeoutError:
+            held = ", ".join(self.resource["metadata"].get("finalizers") or ()) if self.resource else ""
+            raise KubernetesError(
+                f"{self.name} is to be deleted, and is still there after {seconds:g} s"
+                + (f": {held} hold it; is the operator running?" if held else "")
+            ) from None
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
