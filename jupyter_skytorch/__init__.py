@@ -26,11 +26,12 @@ from skytorch_wire import __version__
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .compute import Compute, Status, attach, computes, connect, current, use
+    from .compute import Cluster, Compute, Status, attach, computes, connect, current, init, log_event, use
     from .device import load_into
     from .device.errors import ConnectError, SessionClosed, SessionLost, SkyError
 
 __all__ = [
+    "Cluster",
     "Compute",
     "ConnectError",
     "SessionClosed",
@@ -42,7 +43,9 @@ __all__ = [
     "computes",
     "connect",
     "current",
+    "init",
     "load_into",
+    "log_event",
     "use",
 ]
 

@@ -11,13 +11,26 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .attaching import attach
+    from .cluster import Cluster
     from .compute import Compute
     from .connecting import connect
+    from .kubernetes.events import log_event
     from .kubernetes.process import init
     from .registry import computes, current, use
     from .status import Status
 
-__all__ = ["Compute", "Status", "attach", "computes", "connect", "current", "init", "use"]
+__all__ = [
+    "Cluster",
+    "Compute",
+    "Status",
+    "attach",
+    "computes",
+    "connect",
+    "current",
+    "init",
+    "log_event",
+    "use",
+]
 
 # No forked child (a DataLoader's worker, a shell command) uses a connection of ours, and gRPC's fork handlers would
 # write a warning into the cell at each one. Read when gRPC is imported, which is later.
@@ -26,6 +39,7 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 _HOMES = {
+    "Cluster": ".cluster",
     "Compute": ".compute",
     "Status": ".status",
     "attach": ".attaching",
@@ -33,6 +47,7 @@ _HOMES = {
     "connect": ".connecting",
     "current": ".registry",
     "init": ".kubernetes.process",
+    "log_event": ".kubernetes.events",
     "use": ".registry",
 }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jupyter_skytorch.device.errors import ConnectError
 from jupyter_skytorch.session import control as control_thread
 
-from . import records, registry
+from . import kubernetes, records, registry
 from .compute import Compute
 from .credentials import resolve
 from .handshake import take_over_session
@@ -28,6 +28,9 @@ from .waiting import waiting
 
 if TYPE_CHECKING:
     import os
+
+    from .kubernetes.provision import Provision
+    from .place import Place
 
 __all__ = ["attach"]
 
@@ -66,20 +69,33 @@ def attach(
         for compute in registry.computes().values():
             if compute.session().id == known.session_id and compute.state == "connected":
                 return registry.use(compute.name)
-        place = known.server.place(known.name)
         name = check_name(name or known.name or str(known.server.address))
         existing = registry.computes().get(name)
         if existing is not None and existing.state == "connected":
             raise ConnectError(f"the name {name!r} stands for {existing.address}; give another one with name (--name)")
         with waiting(f"attaching to {name}"):
+            place = control.run(known.server.place(), left(deadline))
+            provision = control.run(_provision(place), left(deadline))
             handshake = control.run(
                 take_over_session(place, known.session_id, name, left(deadline)), left(deadline) + 1.0
             )
-            compute = Compute.of(open_connection(name, handshake, control, reconnect_timeout, begin=True))
+            connection = open_connection(name, handshake, control, reconnect_timeout, begin=True)
+            compute = Compute.of(connection, provision)
         if existing is not None:
             existing.close()
         registry.add(compute)
         return compute
+
+
+async def _provision(place: Place) -> Provision | None:
+    """What is behind a server in Kubernetes."""
+    if place.provider != kubernetes.NAME:
+        return None
+    from .kubernetes.locating import refers_to
+    from .kubernetes.provision import Provision
+
+    namespace, name = refers_to(place.credential)
+    return await Provision.make(name, kubernetes.Specification(namespace=namespace))
 
 
 def _servers(token: str | None, token_file: str | os.PathLike[str] | None) -> list[KnownServer]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar
 
 from jupyter_skytorch.device.errors import ConnectError, SkyError
@@ -126,12 +127,15 @@ class Compute:
             made = control_thread.get().run(Provision.make(name, wanted), _APPLY_SECONDS)
         self.provision: Provision | None = made
         """It in its cluster; None where it isn't in one."""
+        self._belong(made)
 
     @classmethod
     def of(cls, connection: Connection, provision: Provision | None = None) -> Self:
         """The Compute of a connection that was made already."""
         self = cls.__new__(cls)
         self.name, self.connection, self.provision = connection.name, connection, provision
+        if provision is not None:
+            self._belong(provision)
         return self
 
     @property
@@ -331,6 +335,9 @@ class Compute:
                         shake_hands(provision, terms or Terms(), left(deadline)), left(deadline) + 1.0
                     )
                     self.connection = open_connection(self.name, handshake, control, reconnect_timeout)
+                provision.tell_end(self.connection.session.lose)
+                if (on_metrics := provision.wanted.get("on_metrics")) is not None:
+                    self.connection.tell_metrics(on_metrics)
                 registry.add(self)
                 return self.connection
 
@@ -374,9 +381,9 @@ class Compute:
         await self._on_cluster(self._provisioned("resumed").suspend(suspend=False))
 
     async def delete(self, grace_period_seconds: int = 30) -> None:
-        """Delete the Compute with its volumes, and wait until it is gone. Raises ConnectError.
+        """Delete the Compute, and wait until it is gone. Raises ConnectError.
 
-        Its server has `grace_period_seconds` to end in order.
+        Its server has `grace_period_seconds` to end in order, where this user may delete pods; else what its pod says.
         """
         provision = self._provisioned("deleted")
         await asyncio.to_thread(self._leave)
@@ -405,6 +412,12 @@ class Compute:
         if connection is None or (self.provision is not None and connection.left):
             connection = self.connect()
         return connection
+
+    def _belong(self, provision: Provision) -> None:
+        """It is followed for as long as somebody has this object, and no session outlives it."""
+        weakref.finalize(self, provision.stop).atexit = False
+        if self.connection is not None:
+            provision.tell_end(self.connection.session.lose)
 
     def _provisioned(self, what: str) -> Provision:
         if self.provision is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import threading
@@ -14,11 +15,12 @@ from jupyter_skytorch.device.errors import SessionLost
 from skytorch_wire import metrics_pb2, metrics_pb2_grpc, sessions_pb2, sessions_pb2_grpc
 
 from . import records
+from .calling import Caller
 from .checkpoints import Checkpoints
 from .lease import Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from concurrent.futures import Future
 
     from jupyter_skytorch.session import Session
@@ -112,6 +114,21 @@ class Connection:
 
         return self._answer(ask())
 
+    def tell_metrics(self, callback: Callable[[list[metrics_pb2.Metric]], object]) -> None:
+        """Have a callback called with what the server measures each second, for as long as the session lives."""
+        self._watching = self._control.spawn(self._watch(Caller(callback, "on_metrics")))
+
+    async def _watch(self, caller: Caller[list[metrics_pb2.Metric]]) -> None:
+        request = metrics_pb2.StreamMetricsRequest(interval_seconds=_METRICS_SECONDS)
+        try:
+            while self.live:
+                with contextlib.suppress(grpc.aio.AioRpcError):
+                    async for snapshot in self._metrics.StreamMetrics(request, metadata=self._metadata):
+                        caller.tell(list(snapshot.metrics))
+                await asyncio.sleep(_METRICS_SECONDS)
+        finally:
+            caller.stop()
+
     def leave(self) -> bool:
         """Say that this process is done with the session; False when that was said before, or it is a parent's."""
         with self._closing:
@@ -119,6 +136,8 @@ class Connection:
                 return False
             self.left = True
         self._lease.stop()
+        if self._watching is not None:
+            self._watching.cancel()
         return True
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ class Credential:
 
     kind: Kind = "none"
     path: str | None = None
-    """The file, or the Secret as "namespace/name"."""
+    """The file, or the URL of the Secret."""
 
     def token(self) -> str | None:
         """Read the token; None when there is none to be read here ("token-file" is the only kind that is).

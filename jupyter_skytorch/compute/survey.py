@@ -14,6 +14,7 @@ from skytorch_wire import sessions_pb2, sessions_pb2_grpc
 from . import local, records
 from .channel import Address, AddressError, Credential, CredentialError, open_channel
 from .encryption import Encryption
+from .kubernetes.errors import KubernetesError
 from .place import Place
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class KnownServer:
     """Stands in for a credential that is in a kernel's memory only."""
     encryption: Encryption = field(default_factory=Encryption)
     provider: str = "address"
+    via: Address | None = None
+    """Where to connect to instead, where this process knows."""
 
     @classmethod
     def of(cls, record: SessionRecord) -> KnownServer | None:
@@ -58,11 +61,32 @@ class KnownServer:
     @classmethod
     def of_place(cls, place: Place) -> KnownServer:
         """The server that this process is connected to."""
-        return cls(place.address, place.credential, place.insecure, place.token, place.encryption, place.provider)
+        return cls(
+            place.address,
+            place.credential,
+            place.insecure,
+            place.token,
+            place.encryption,
+            place.provider,
+            place.via,
+        )
 
-    def place(self, name: str) -> Place:
-        """The server as one that can be connected to; `name` is what the Compute is called."""
-        return Place(self.provider, name, self.address, self.credential, self.token, self.encryption, self.insecure)
+    async def place(self) -> Place:
+        """The server as one that can be connected to; on the control thread. Raises KubernetesError."""
+        if self.credential.kind == "kubernetes-secret" and self.token is None:
+            from .kubernetes.locating import locate
+
+            return await locate(self.credential)
+        return Place(
+            self.provider,
+            str(self.address),
+            self.address,
+            self.credential,
+            self.token,
+            self.encryption,
+            self.insecure,
+            self.via,
+        )
 
     @property
     def key(self) -> tuple[Address, Credential, Encryption]:
@@ -76,8 +100,9 @@ class KnownServer:
     @asynccontextmanager
     async def calls(self) -> AsyncIterator[tuple[sessions_pb2_grpc.SessionsStub, Metadata]]:
         """A stub for calls about sessions, and the metadata that each carries."""
+        place = await self.place()
         channel, metadata = open_channel(
-            self.address, self.credential, encryption=self.encryption, insecure=self.insecure, token=self.token
+            place.door, place.credential, encryption=place.encryption, insecure=place.insecure, token=place.token
         )
         async with channel:
             yield sessions_pb2_grpc.SessionsStub(channel), metadata
@@ -172,7 +197,7 @@ async def _asked(known: KnownSession) -> AsyncIterator[tuple[sessions_pb2_grpc.S
     except grpc.aio.AioRpcError as error:
         said = " ".join((error.details() or error.code().name).split())[:300]
         raise SurveyError(f"{known.server.address} did not do it: {said}") from None
-    except (AddressError, CredentialError) as error:
+    except (AddressError, CredentialError, KubernetesError) as error:
         raise SurveyError(str(error)) from None
 
 
@@ -186,7 +211,7 @@ async def _list(server: KnownServer) -> list[sessions_pb2.Session] | None:
         async with server.calls() as (stub, metadata):
             request = sessions_pb2.ListSessionsRequest()
             answer = await stub.List(request, timeout=_ANSWER_SECONDS, metadata=metadata)
-    except (grpc.aio.AioRpcError, AddressError, CredentialError):
+    except (grpc.aio.AioRpcError, AddressError, CredentialError, KubernetesError):
         return None
     return list(answer.sessions)
 

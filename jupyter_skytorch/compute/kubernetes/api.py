@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 from urllib.parse import urlencode
 
 import aiohttp
@@ -16,7 +16,7 @@ from .errors import ApiError, GoneError, KubernetesError, explain, explain_netwo
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
-    from kubernetes_asyncio.client import Configuration
+    from kubernetes_asyncio.client import Configuration, CoreV1Event
 
     from .access import Access
 
@@ -30,6 +30,12 @@ _WATCH_SECONDS = 240
 _SILENCE_SECONDS = _WATCH_SECONDS + 30
 _UNAUTHORIZED, _GONE = 401, 410
 _OK = range(200, 300)
+
+
+class _Answer(NamedTuple):
+    """What the client deserializes."""
+
+    data: str
 
 
 def computes_path(namespace: str, name: str = "") -> str:
@@ -82,6 +88,11 @@ class Api:
                 if event["type"] == "ERROR":
                     self._raise(int(found.get("code") or 500), found, doing)
                 yield event["type"], found
+
+    def event(self, event: dict[str, Any]) -> CoreV1Event:
+        """An event as the Python client has it."""
+        answer: Any = _Answer(json.dumps(event))
+        return cast("CoreV1Event", self._client.deserialize(answer, "CoreV1Event"))
 
     async def websocket(self, path: str, query: Mapping[str, str], protocol: str) -> aiohttp.ClientWebSocketResponse:
         """A websocket to a pod by way of the API server. Raises aiohttp.ClientError."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["is_ready", "is_suspended", "observed", "phase", "reason", "wants_suspension"]
+__all__ = ["hopeless", "is_ready", "observed", "phase", "reason", "wants_suspension"]
+
+#: Reasons of Degraded that time does not heal.
+_HOPELESS = {"NameTaken", "NotAllowed", "Refused"}
 
 
 def observed(resource: dict[str, Any]) -> bool:
@@ -23,11 +26,6 @@ def wants_suspension(resource: dict[str, Any]) -> bool:
     return bool(resource["spec"].get("suspend"))
 
 
-def is_suspended(resource: dict[str, Any] | None) -> bool:
-    """Whether nothing of it runs."""
-    return resource is not None and wants_suspension(resource) and observed(resource) and _holds(resource, "Suspended")
-
-
 def phase(resource: dict[str, Any] | None) -> str:
     """One line on what is going on until it is ready."""
     if resource is None:
@@ -41,6 +39,14 @@ def phase(resource: dict[str, Any] | None) -> str:
         if found.get("message") and (found.get("status") == "True") == (kind == "Degraded"):
             return " ".join(str(found["message"]).split())
     return "it is starting"
+
+
+def hopeless(resource: dict[str, Any]) -> str:
+    """What keeps it from getting ready until somebody changes it; empty where waiting may help."""
+    degraded = _condition(resource, "Degraded")
+    if not observed(resource) or degraded.get("status") != "True" or degraded.get("reason") not in _HOPELESS:
+        return ""
+    return " ".join(str(degraded.get("message")).split())
 
 
 def reason(resource: dict[str, Any] | None, seconds: float) -> str:

@@ -15,7 +15,9 @@ from .api import Api
 if TYPE_CHECKING:
     from kubernetes_asyncio.client import Configuration
 
-__all__ = ["api", "forget", "init"]
+    from .way import Reach
+
+__all__ = ["api", "forget", "init", "reaches"]
 
 _CLOSE_SECONDS = 1.0
 
@@ -28,6 +30,7 @@ class _Process:
         self.namespace: str | None = None
         self.settled = False
         self.api: Api | None = None
+        self.reaches: dict[tuple[str, str], Reach] = {}
         self.turn = asyncio.Lock()
 
 
@@ -68,6 +71,11 @@ async def api() -> Api:
         return _process.api
 
 
+def reaches() -> dict[tuple[str, str], Reach]:
+    """By namespace and name: how Computes are reached that this process has no object of."""
+    return _process.reaches
+
+
 def forget() -> None:
     """Close what there is, and begin anew."""
     global _process  # noqa: PLW0603
@@ -78,7 +86,13 @@ def forget() -> None:
 def _close(pid: int) -> None:
     # After the control thread's own has been registered, so that this one runs before it.
     if _process.api is not None and os.getpid() == pid:
-        control_thread.get().run(_process.api.close(), _CLOSE_SECONDS)
+        control_thread.get().run(_end(_process.api), _CLOSE_SECONDS)
+
+
+async def _end(used: Api) -> None:
+    for reach in _process.reaches.values():
+        await reach.close()
+    await used.close()
 
 
 def _forget_in_child() -> None:

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
+import contextlib
 from typing import TYPE_CHECKING, Any
 
-from jupyter_skytorch.compute.credentials import Credential
-from jupyter_skytorch.compute.place import Place
+from jupyter_skytorch.compute.calling import Caller
 
-from . import conditions, process
+from . import conditions, locating, process
+from .access import check_namespace
 from .api import FIELD_MANAGER, computes_path
 from .errors import ApiError, KubernetesError
+from .events import follow_events
 from .following import follow
-from .spec import DEFAULT_PORT, check_name, manifest
+from .spec import DEFAULT_PORT, check_name, specify, volume_names
 from .way import Reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jupyter_skytorch.compute.place import Place
     from jupyter_skytorch.compute.status import State
 
     from .api import Api
     from .spec import Specification
 
-__all__ = ["NAME", "Provision"]
-
-NAME = "kubernetes"
+__all__ = ["Provision"]
 
 _NOT_FOUND = 404
 _GONE_SECONDS = 60.0
@@ -45,21 +44,28 @@ class Provision:
         self.resource: dict[str, Any] | None = None
         """As the cluster had it last; None when it is gone."""
         self._api = api
-        self._wanted = wanted
+        self.wanted = wanted
         self._path = computes_path(self.namespace, name)
         self._trouble: KubernetesError | None = None
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ends: list[Callable[[str], None]] = []
+        self._loop = asyncio.get_running_loop()
+        self._events = Caller(call, "on_events") if (call := wanted.get("on_events")) is not None else None
         self._reach = Reach(api, name, self.namespace, wanted.get("host"))
 
     @classmethod
     async def make(cls, name: str, wanted: Specification) -> Provision:
         """Apply what is wanted, or without an image, find what there is; then follow it."""
-        provision = cls(await process.api(), check_name(name), wanted)
-        if wanted.get("image") is None:
+        body = specify(check_name(name), wanted)
+        if (namespace := wanted.get("namespace")) is not None:
+            check_namespace(namespace)
+        provision = cls(await process.api(), name, wanted)
+        await provision._follow_events()
+        if body is None:
             provision.resource = await provision._find()
         else:
-            await provision._apply()
+            await provision._apply(body)
         provision._spawn(provision._follow())
         return provision
 
@@ -124,40 +130,48 @@ class Provision:
             if error.status != _NOT_FOUND:
                 raise
             self._lose()
+        else:
+            await self._end_pod(grace_period_seconds)
         await self._gone(_GONE_SECONDS + grace_period_seconds)
         await self.close()
 
     async def place(self) -> Place:
-        """Where its server is, and how to come in: what its Secret says, read as this user."""
-        doing = f"read the Secret {self.name!r}, which holds the Compute's token"
-        secret = await self._api.call("GET", f"/api/v1/namespaces/{self.namespace}/secrets/{self.name}", doing)
-        try:
-            token, authority = (base64.b64decode(secret["data"][key]).decode() for key in ("token", "ca.crt"))
-        except (KeyError, TypeError, binascii.Error, UnicodeDecodeError):
-            raise KubernetesError(
-                f"the Secret {self.name!r} in {self.namespace!r} is not one of a Compute: it has no token and ca.crt"
-            ) from None
-        return Place(
-            NAME,
-            self.name,
-            self._reach.address(self._port),
-            Credential("kubernetes-secret", f"{self.namespace}/{self.name}"),
-            token=token.strip(),
-            encryption=self._reach.encryption(authority),
-            via=await self._reach.via(self._port),
-        )
+        """Where its server is, and how to come in."""
+        return await locating.place(self._api, self._reach, self._port)
+
+    def tell_end(self, end: Callable[[str], None]) -> None:
+        """Have `end` called, on the control thread, when it is suspended or deleted: no session outlives that."""
+        self._ends.append(end)
+
+    def stop(self) -> None:
+        """Follow it no longer; callable from any thread."""
+        self._loop.call_soon_threadsafe(self._stop)
 
     async def close(self) -> None:
         """Follow it no longer; in the cluster it stays as it is."""
+        tasks = [*self._tasks]
+        self._stop()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._reach.close()
+
+    def _stop(self) -> None:
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._reach.close()
+        if self._events is not None:
+            self._events.stop()
+            self._events = None
 
     @property
     def _port(self) -> int:
         spec = (self.resource or {}).get("spec") or {}
         return int(spec.get("port") or DEFAULT_PORT)
+
+    async def _end_pod(self, grace_period_seconds: int) -> None:
+        """The collector of what is left of the Compute would give its pod the time that the pod itself says."""
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{self.name}-0"
+        # Who may make Computes need not be one who may delete pods, and there need not be one.
+        with contextlib.suppress(ApiError):
+            await self._api.call("DELETE", path, "end its pod", body={"gracePeriodSeconds": grace_period_seconds})
 
     async def _find(self) -> dict[str, Any]:
         doing = f"read the Compute {self.name!r}"
@@ -170,8 +184,7 @@ class Provision:
                 f"there is no Compute {self.name!r} in the namespace {self.namespace!r}: give an image to make it"
             ) from None
 
-    async def _apply(self) -> None:
-        body = manifest(self.name, self.namespace, self._wanted)
+    async def _apply(self, body: dict[str, Any]) -> None:
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         doing = f"create or change the Compute {self.name!r} in {self.namespace!r}"
         while True:
@@ -181,6 +194,17 @@ class Provision:
                 return
             # The one of that name is on its way out, and takes with it what is applied to it.
             await asyncio.sleep(0.2)
+
+    async def _follow_events(self) -> None:
+        """Begin to tell of events, if that is wanted; those that there were before are not told."""
+        if self._events is None:
+            return
+        volumes = (f"{volume}-{self.name}-0" for volume in volume_names(self.wanted))
+        began = []
+        for name in (self.name, f"{self.name}-0", *volumes):
+            began.append(asyncio.Event())
+            self._spawn(follow_events(self._api, self.namespace, name, began[-1], self._events.tell))
+        await asyncio.gather(*(each.wait() for each in began))
 
     async def _follow(self) -> None:
         await follow(
@@ -211,11 +235,18 @@ class Provision:
 
     def _take(self, resource: dict[str, Any]) -> None:
         self.resource = resource
+        if conditions.wants_suspension(resource):
+            self._end("it was suspended")
         self._tell()
 
     def _lose(self) -> None:
         self.resource = None
+        self._end("it was deleted")
         self._tell()
+
+    def _end(self, why: str) -> None:
+        while self._ends:
+            self._ends.pop()(why)
 
     def _tell(self) -> None:
         self._changed.set()
@@ -230,6 +261,8 @@ class Provision:
             raise self._trouble
         if self.resource is None:
             raise KubernetesError(f"the Compute {self.name!r} in {self.namespace!r} was deleted")
+        if why := conditions.hopeless(self.resource):
+            raise KubernetesError(f"{self.name} can't get ready: {why}")
         if conditions.wants_suspension(self.resource):
             raise KubernetesError(f"{self.name} is suspended: resume it (compute.resume(), %sky resume {self.name})")
 

@@ -12,12 +12,11 @@ if TYPE_CHECKING:
 
     from skytorch_wire import metrics_pb2
 
-__all__ = ["DEFAULT_PORT", "KIND", "Specification", "check_name", "manifest"]
+__all__ = ["DEFAULT_PORT", "KIND", "Specification", "check_name", "specify", "volume_names"]
 
 API_VERSION = "compute.skytorch.dev/v1alpha1"
 KIND = "Compute"
 DEFAULT_PORT = 50051
-DEFAULTS = {"port": DEFAULT_PORT}
 _LONGEST_NAME = 52
 _LARGEST_PORT = 65535
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -53,18 +52,29 @@ def check_name(name: str) -> str:
     return name
 
 
-def manifest(name: str, namespace: str, wanted: Specification) -> dict[str, Any]:
-    """The object to be applied. What wasn't said isn't in it, so that others may say it.
+def specify(name: str, wanted: Specification) -> dict[str, Any] | None:
+    """The object to be applied; None where there is one already, which is to stay as it is.
 
-    Raises ValueError or TypeError, one line, for what can't be right.
+    What wasn't said isn't in it, so that others may say it. Raises ValueError or TypeError, one line, for what can't be
+    right.
     """
-    spec: dict[str, Any] = {"suspend": bool(wanted.get("suspend"))}
+    spec: dict[str, Any] = {}
     for said, (field, read) in _FIELDS.items():
         value = wanted.get(said)
-        if value is not None and value != DEFAULTS.get(said):
+        if value is not None and value != _UNSAID.get(said):
             spec[field] = read(said, value)
-    metadata = {"name": name, "namespace": namespace}
-    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec}
+    if "image" not in spec:
+        if spec:
+            raise ValueError(f"{next(iter(spec))} is said without an image: give the image, too")
+        return None
+    spec["suspend"] = bool(wanted.get("suspend"))
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name}, "spec": spec}
+
+
+def volume_names(wanted: Specification) -> list[str]:
+    """What its volumes are called."""
+    volumes = wanted.get("volumes") or {}
+    return [*volumes] if isinstance(volumes, Mapping) else [str(volume["metadata"]["name"]) for volume in volumes]
 
 
 def _image(_what: str, image: Any) -> str:
@@ -132,6 +142,9 @@ def _seconds(what: str, value: Any) -> int:
         raise ValueError(f"{what} is a number of seconds, or 0 for never, not {value!r}")
     return math.ceil(value)
 
+
+#: Values that say nothing.
+_UNSAID = {"port": DEFAULT_PORT}
 
 #: By argument: the field of the spec, and what reads the value.
 _FIELDS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {

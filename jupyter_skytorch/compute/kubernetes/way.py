@@ -21,8 +21,8 @@ class Reach:
     def __init__(self, api: Api, name: str, namespace: str, host: str | None) -> None:
         self._api = api
         self._domain = f"{name}.{namespace}.svc.cluster.local"
-        self._name = name
-        self._namespace = namespace
+        self.name = name
+        self.namespace = namespace
         self._host = host
         self._forward: Forward | None = None
 
@@ -39,7 +39,7 @@ class Reach:
         if self._host is not None or self._api.access.in_cluster:
             return None
         if self._forward is None:
-            self._forward = await Forward.open(self._api, self._namespace, f"{self._name}-0", port)
+            self._forward = await Forward.open(self._api, self.namespace, f"{self.name}-0", port)
         return Address("grpcs", host="127.0.0.1", port=self._forward.port)
 
     @property
