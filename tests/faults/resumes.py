@@ -89,7 +89,7 @@ def _train(address: str, moment: float | None, found: Resumes) -> None:
 
 
 def _front(compute: sky.Compute) -> int:
-    worker = next(s.pid for s in compute.sessions() if s.session_id == compute.session.id)
+    worker = next(s.pid for s in compute.sessions() if s.session_id == compute.session().id)
     return next(parent.pid for parent in psutil.Process(worker).parents() if "skytorch_server" in parent.cmdline())
 
 

@@ -230,10 +230,6 @@ class Sessions:
         """Seconds since the epoch: when its kernel was last heard of, and now while a call uses it that has none."""
         return time.time() if self._calls[session.session_id] else session.last_heartbeat
 
-    def last_used(self, session: Session) -> float:
-        """Seconds since the epoch: when its kernel was last heard of, and now while a call uses it that has none."""
-        return time.time() if self._calls[session.session_id] else session.last_heartbeat
-
     def keep_alive(self, session: Session) -> None:
         """Renews the lease of an active session."""
         session.renew()
