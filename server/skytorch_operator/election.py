@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -55,22 +56,26 @@ class Lock(LeaseLock):
         if isinstance(record, LeaderElectionRecord) and record.holder_identity == self.identity:
             assert self.lease_reference is not None  # noqa: S101 - `get` sets it
             self.lease_reference.spec.holder_identity = ""
-            await self.api_instance.replace_namespaced_lease(self.name, self.namespace, self.lease_reference)
+            # Without an answer, it runs out by itself.
+            with suppress(ApiException, aiohttp.ClientError, TimeoutError):
+                await self.api_instance.replace_namespaced_lease(self.name, self.namespace, self.lease_reference)
 
 
 async def lead(client: ApiClient, namespace: str, identity: str, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
     """
     Waits until this process leads, and works until `work` ends, which gives the lease back, or the lease is lost.
 
-    Returns whether the work ended by itself.
+    Returns whether the work ended by itself; what it raised is raised.
     """
-    ended = asyncio.Event()
+    ended = asyncio.get_running_loop().create_future()
 
     async def working() -> None:
         try:
             await work()
-        finally:
-            ended.set()
+        except Exception as failure:  # noqa: BLE001 - raised below
+            ended.set_exception(failure)
+        else:
+            ended.set_result(None)
 
     async def stopped() -> None:
         """There is nothing to add to the work's being cancelled."""
@@ -78,12 +83,11 @@ async def lead(client: ApiClient, namespace: str, identity: str, work: Callable[
     lock = Lock(NAME, namespace, identity, client)
     election = LeaderElection(Config(lock, LEASE, DEADLINE, RETRY, working, stopped))
     leading = asyncio.create_task(election.run())
-    waiting = asyncio.create_task(ended.wait())
-    await asyncio.wait((leading, waiting), return_when=asyncio.FIRST_COMPLETED)
-    if leading.done():
-        waiting.cancel()
+    await asyncio.wait((leading, ended), return_when=asyncio.FIRST_COMPLETED)
+    if not ended.done():
         leading.result()
         return False
     leading.cancel()
     await lock.give_back()
+    ended.result()
     return True

@@ -73,9 +73,8 @@ class Idleness:
             if pod not in self._silent:
                 self._silent.add(pod)
                 words = failure.details() if isinstance(failure, grpc.aio.AioRpcError) else str(failure)
-                message = f"the server can't be asked when it was used, so it won't be suspended when idle: {words}"
-                logger.warning("%s/%s: %s", metadata["namespace"], metadata["name"], message)
-                self._tell(compute, "Warning", "ActivityUnknown", message)
+                where = f"{metadata['namespace']}/{metadata['name']}"
+                logger.warning("%s can't be asked when it was used, and won't be suspended when idle: %s", where, words)
             return None
         self._silent.discard(pod)
         return answer

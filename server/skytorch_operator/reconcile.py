@@ -192,9 +192,7 @@ def _check_owner(kind: str, found: Object, compute: Object) -> None:
     if objects.is_owned(found, compute):
         return
     name = compute["metadata"]["name"]
-    raise Obstacle(
-        "NameTaken", f"there is a {kind} named {name} already, which isn't this Compute's: choose another name"
-    )
+    raise Obstacle("NameTaken", f"there is a {kind} named {name} that isn't this Compute's: choose another name")
 
 
 def _words(failure: ApiException) -> str:

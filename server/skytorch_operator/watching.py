@@ -47,6 +47,8 @@ def settings() -> kopf.OperatorSettings:
     chosen.scanning.disabled = True
     chosen.posting.reporting_component = "skytorch-operator"
     chosen.posting.event_name_prefix = "skytorch-"
+    # Events are worth little later, and an operator that is to stop waits for them.
+    chosen.posting.default_backoffs = (1, 2, 4)
     chosen.networking.connect_timeout = 10
     return chosen
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import Any
 
@@ -44,6 +45,24 @@ class Computes:
 
     async def delete(self, name: str) -> None:
         await self._custom.delete_namespaced_custom_object(*self._place, name)
+
+    async def pod(self, name: str) -> Object | None:
+        found = await self.core.list_namespaced_pod(
+            self.namespace, label_selector=f"compute.skytorch.dev/name={name}", _preload_content=False
+        )
+        return next(iter(json.loads(await found.read())["items"]), None)
+
+    async def kubelet_says(self, name: str, **status: Any) -> None:
+        """Writes a pod's status as its kubelet would; the pod must be one that the node of these tests lets wait."""
+        await self.core.patch_namespaced_pod_status(
+            f"{name}-0", self.namespace, {"status": status}, _content_type=MERGE, _preload_content=False
+        )
+
+    async def events(self, name: str) -> list[tuple[str, str]]:
+        """Type and reason of what was said of a Compute."""
+        selector = f"involvedObject.kind=Compute,involvedObject.name={name}"
+        found = await self.core.list_namespaced_event(self.namespace, field_selector=selector)
+        return [(event.type, event.reason) for event in found.items]
 
     async def all(self) -> list[Object]:
         return (await self._custom.list_namespaced_custom_object(*self._place))["items"]

@@ -15,6 +15,7 @@ import jupyter_skytorch
 from bench.embedded import private_runtime
 from jupyter_skytorch.compute.kubernetes import process
 from tests.kube import people
+from tests.kube.calls import Calls
 from tests.kube.computes import Computes
 from tests.kube.control_plane import ControlPlane, kit
 from tests.kube.operators import OperatorProcess
@@ -77,14 +78,24 @@ async def namespace(api: client.ApiClient) -> AsyncIterator[str]:
 
 
 @pytest.fixture(scope="session")
-def operator_environment(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def calls(control_plane: ControlPlane) -> Iterator[Calls]:
+    """What operators ask of the API server."""
+    proxy = Calls(control_plane.url, control_plane.folder / "pki/ca.crt")
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture(scope="session")
+def operator_environment(
+    control_plane: ControlPlane, calls: Calls, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
     """What operators get: the account with the permissions of the manifests, and CONFIGURATION."""
     folder = tmp_path_factory.mktemp("operator")
     token = asyncio.run(people.install(control_plane))
     configuration = folder / "configuration.yaml"
     configuration.write_text(CONFIGURATION)
     return {
-        "KUBECONFIG": str(control_plane.kubeconfig_for(folder / "kubeconfig", token)),
+        "KUBECONFIG": str(control_plane.kubeconfig_for(folder / "kubeconfig", token, url=calls.url)),
         "POD_NAMESPACE": people.SYSTEM,
         "SKYTORCH_OPERATOR_CONFIG": str(configuration),
     }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import yaml
@@ -36,6 +38,11 @@ class ControlPlane:
     @property
     def url(self) -> str:
         return yaml.safe_load(self.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+
+    @property
+    def etcd_url(self) -> str:
+        command = self._command("etcd")
+        return command[command.index(b"--listen-client-urls") + 1].decode()
 
     def kubeconfig_for(self, path: Path, token: str, *, namespace: str = "default", url: str = "") -> Path:
         """Writes a kubeconfig of whoever has `token`, who reaches the API at `url`, or else at the server itself."""
@@ -74,23 +81,48 @@ class ControlPlane:
         """Kills it and starts it anew, on the same port, with what etcd has."""
         record = self.folder / "run/kube-apiserver.pid"
         pid = int(record.read_text())
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        command = self._command("kube-apiserver")
         os.kill(pid, signal.SIGKILL)
         deadline = time.monotonic() + SECONDS
         while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
             assert time.monotonic() < deadline, "the API server doesn't end"
             time.sleep(0.02)
-        with (self.folder / "log/kube-apiserver.log").open("ab") as log:
-            server = subprocess.Popen(
-                command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        record.write_text(str(server.pid))
+        while True:
+            with (self.folder / "log/kube-apiserver.log").open("ab") as log:
+                server = subprocess.Popen(
+                    command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                )
+            record.write_text(str(server.pid))
+            # A connection to a port without a listener may have got that very port, and hold it for a moment.
+            while not self._is_ready() and server.poll() is None:
+                assert time.monotonic() < deadline, "the API server doesn't get ready"
+                time.sleep(0.05)
+            if server.poll() is None:
+                break
         # It is stopped by its pid with all the others, so nobody waits for it here.
         server.returncode = 0
+        # The node doesn't get over it.
+        self.stop_node()
+        self.start_node()
 
     def stop(self) -> None:
         self.stop_node()
         self._run(self._tools / "kube-down.sh", self.folder)
+
+    def _is_ready(self) -> bool:
+        content = yaml.safe_load(self.kubeconfig.read_text())
+        token = content["users"][0]["user"]["token"]
+        request = urllib.request.Request(f"{self.url}/readyz", headers={"Authorization": f"Bearer {token}"})
+        context = ssl.create_default_context(cafile=str(self.folder / "pki/ca.crt"))
+        try:
+            with urllib.request.urlopen(request, timeout=5, context=context) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    def _command(self, name: str) -> list[bytes]:
+        pid = (self.folder / f"run/{name}.pid").read_text().strip()
+        return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
 
     def _run(self, *command: str | Path) -> str:
         done = subprocess.run(

@@ -56,6 +56,11 @@ class OperatorProcess:
         """Asks it to end, as Kubernetes does, and returns its exit status."""
         return self._end(signal.SIGTERM)
 
+    def revive(self) -> None:
+        """Starts it again if it ended by itself."""
+        if self._process is not None and self._process.poll() is not None:
+            self.start()
+
     def kill(self) -> None:
         self._end(signal.SIGKILL)
 
