@@ -39,15 +39,13 @@ def explain(status: int, body: dict[str, Any], doing: str, access: Access) -> st
         return f"{access.host} doesn't accept the credentials of {access.source}: they have expired; log in again"
     if status == _FORBIDDEN and "exceeded quota" in said:
         quota = said[said.index("exceeded quota") :].removeprefix("exceeded quota: ")
-        return (
-            f"the quota of the namespace {access.namespace!r} is exceeded: {quota}; ask for less, or delete a Compute"
-        )
+        return f"the quota of the namespace doesn't let you {doing}: {quota}; ask for less, or delete a Compute"
     if status == _FORBIDDEN and "being terminated" in said:
-        return f"the namespace {access.namespace!r} is being deleted: choose another one"
+        return f"the namespace is being deleted, so you can't {doing}: choose another one"
     if status == _FORBIDDEN:
         return f"you may not {doing}: ask who runs the cluster for the role that lets you ({said or 'forbidden'})"
     if status == _NOT_FOUND and details.get("kind") == "namespaces":
-        return f"there is no namespace {access.namespace!r} in {access.host}: create it, or choose another one"
+        return f"there is no namespace {details.get('name')!r} in {access.host}: create it, or choose another one"
     if status == _NOT_FOUND and not details.get("name"):
         return (
             f"{access.host} knows no Computes: who runs the cluster has to install the CRD and the operator "
@@ -63,7 +61,8 @@ def explain(status: int, body: dict[str, Any], doing: str, access: Access) -> st
 
 def explain_network(error: BaseException, access: Access) -> str:
     """Say why the API server could not be reached."""
-    cause: BaseException | None = error
+    # aiohttp's error about a certificate is of the same type, and wraps it.
+    cause: BaseException | None = getattr(error, "certificate_error", error)
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return (

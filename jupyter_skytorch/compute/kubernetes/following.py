@@ -36,21 +36,23 @@ async def follow(
     a watch; `trouble` what keeps it from seeing, and None when it sees again.
     """
     pause = _SHORTEST_PAUSE
+    version = ""
     while True:
         try:
-            listed = await api.call("GET", path, doing, query=query)
-            found(listed.get("items") or [])
+            if not version:
+                listed = await api.call("GET", path, doing, query=query)
+                found(listed.get("items") or [])
+                version = listed["metadata"]["resourceVersion"]
             trouble(None)
-            version = listed["metadata"]["resourceVersion"]
-            while True:
-                async with aclosing(api.watch(path, doing, {**query, "resourceVersion": version})) as events:
-                    async for kind, thing in events:
-                        version = thing["metadata"]["resourceVersion"]
-                        pause = _SHORTEST_PAUSE
-                        if kind != "BOOKMARK":
-                            changed(kind, thing)
-        except GoneError:
+            async with aclosing(api.watch(path, doing, {**query, "resourceVersion": version})) as events:
+                async for kind, thing in events:
+                    version = thing["metadata"]["resourceVersion"]
+                    pause = _SHORTEST_PAUSE
+                    if kind != "BOOKMARK":
+                        changed(kind, thing)
             pause = _SHORTEST_PAUSE
+        except GoneError:
+            version = ""
         except KubernetesError as error:
             trouble(error)
             refused = isinstance(error, ApiError) and error.status in _REFUSALS
