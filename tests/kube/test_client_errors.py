@@ -154,7 +154,7 @@ async def test_deleted_while_it_is_waited_for(user: str, computes: Computes) -> 
     waiting = asyncio.ensure_future(compute.ready())
     await computes.condition("one", "Ready", "False")
     await computes.delete("one")
-    with pytest.raises(ConnectError, match="the Compute 'one' in .* was deleted"):
+    with pytest.raises(ConnectError, match=r"the Compute 'one' in .* was deleted"):
         await waiting
 
 

@@ -7,7 +7,7 @@ import random
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from .errors import ApiError, GoneError, KubernetesError
+from .errors import GoneError, KubernetesError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["follow"]
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
-_REFUSALS = {401, 403, 404}
 
 
 async def follow(
@@ -55,6 +54,5 @@ async def follow(
             version = ""
         except KubernetesError as error:
             trouble(error)
-            refused = isinstance(error, ApiError) and error.status in _REFUSALS
-            pause = _LONGEST_PAUSE if refused else min(pause * 2, _LONGEST_PAUSE)
+            pause = min(pause * 2, _LONGEST_PAUSE)
         await asyncio.sleep(pause * random.uniform(0.7, 1.0))  # noqa: S311  (so that not all come back together)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import time
 from typing import TYPE_CHECKING, Any
 
 from jupyter_skytorch.compute.calling import Caller
@@ -30,6 +32,8 @@ __all__ = ["Provision"]
 
 _NOT_FOUND = 404
 _GONE_SECONDS = 60.0
+_RESTART_SECONDS = 15.0
+"""An API server that was heard before, and refuses, may just have been started again."""
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 
@@ -47,6 +51,7 @@ class Provision:
         self.wanted = wanted
         self._path = computes_path(self.namespace, name)
         self._trouble: KubernetesError | None = None
+        self._heard = -math.inf
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ends: list[Callable[[str], None]] = []
@@ -231,6 +236,8 @@ class Provision:
 
     def _hear(self, trouble: KubernetesError | None) -> None:
         self._trouble = trouble
+        if trouble is None:
+            self._heard = time.monotonic()
         self._tell()
 
     def _take(self, resource: dict[str, Any]) -> None:
@@ -257,7 +264,7 @@ class Provision:
 
     def _check(self) -> None:
         """Raise where waiting is of no use."""
-        if isinstance(self._trouble, ApiError):
+        if isinstance(self._trouble, ApiError) and time.monotonic() - self._heard > _RESTART_SECONDS:
             raise self._trouble
         if self.resource is None:
             raise KubernetesError(f"the Compute {self.name!r} in {self.namespace!r} was deleted")
