@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Expiry"]
 
-_CAUSES = {sessions_pb2.Expiry.IDLE: "no heartbeat", sessions_pb2.Expiry.MAX_AGE: "maximum age"}
+_CAUSES = {
+    sessions_pb2.Expiry.IDLE: "no heartbeat",
+    sessions_pb2.Expiry.MAX_AGE: "maximum age",
+    sessions_pb2.Expiry.SERVER_STOPS: "the server stops",
+}
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,11 @@ class Expiry(_message.Message):
         CAUSE_UNSPECIFIED: _ClassVar[Expiry.Cause]
         IDLE: _ClassVar[Expiry.Cause]
         MAX_AGE: _ClassVar[Expiry.Cause]
+        SERVER_STOPS: _ClassVar[Expiry.Cause]
     CAUSE_UNSPECIFIED: Expiry.Cause
     IDLE: Expiry.Cause
     MAX_AGE: Expiry.Cause
+    SERVER_STOPS: Expiry.Cause
     SECONDS_FIELD_NUMBER: _ClassVar[int]
     CAUSE_FIELD_NUMBER: _ClassVar[int]
     SOON_FIELD_NUMBER: _ClassVar[int]
@@ -372,3 +374,11 @@ class ReplaceSecretResponse(_message.Message):
     NAMED_FIELD_NUMBER: _ClassVar[int]
     named: int
     def __init__(self, named: _Optional[int] = ...) -> None: ...
+
+class DrainRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class DrainResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

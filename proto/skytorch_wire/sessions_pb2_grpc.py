@@ -656,6 +656,11 @@ class WorkerStub:
                 request_serializer=skytorch__wire_dot_sessions__pb2.RestoreRequest.SerializeToString,
                 response_deserializer=skytorch__wire_dot_sessions__pb2.RestoreResponse.FromString,
                 _registered_method=True)
+        self.Drain = channel.unary_unary(
+                '/skytorch.server.Worker/Drain',
+                request_serializer=skytorch__wire_dot_sessions__pb2.DrainRequest.SerializeToString,
+                response_deserializer=skytorch__wire_dot_sessions__pb2.DrainResponse.FromString,
+                _registered_method=True)
 
 
 class WorkerServicer:
@@ -694,6 +699,13 @@ class WorkerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Drain(self, request, context):
+        """Answers when all that was submitted is executed, the answers are taken, and nothing more has come for a moment.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WorkerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -721,6 +733,11 @@ def add_WorkerServicer_to_server(servicer, server):
                     servicer.Restore,
                     request_deserializer=skytorch__wire_dot_sessions__pb2.RestoreRequest.FromString,
                     response_serializer=skytorch__wire_dot_sessions__pb2.RestoreResponse.SerializeToString,
+            ),
+            'Drain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Drain,
+                    request_deserializer=skytorch__wire_dot_sessions__pb2.DrainRequest.FromString,
+                    response_serializer=skytorch__wire_dot_sessions__pb2.DrainResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -859,6 +876,33 @@ class Worker:
             '/skytorch.server.Worker/Restore',
             skytorch__wire_dot_sessions__pb2.RestoreRequest.SerializeToString,
             skytorch__wire_dot_sessions__pb2.RestoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Drain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/skytorch.server.Worker/Drain',
+            skytorch__wire_dot_sessions__pb2.DrainRequest.SerializeToString,
+            skytorch__wire_dot_sessions__pb2.DrainResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -20,7 +20,7 @@ from .admission_flags import add_admission_flags, check_admission
 from .allowance import Allowance, add_allowance_flags
 from .arguments import FlagGroup, port, positive_int, seconds, size
 from .checkpoints.flags import add_checkpoint_flags
-from .limits import CHUNK_BYTES, CHUNK_BYTES_RANGE
+from .limits import CHUNK_BYTES, CHUNK_BYTES_RANGE, DRAIN_SECONDS
 from .logs import set_up_logging
 from .watch_flags import add_watch_flags
 
@@ -76,6 +76,7 @@ async def _serve(options: argparse.Namespace) -> None:
         metrics_port=options.metrics_port,
         metrics_host=options.metrics_host,
         log_format=options.log_format,
+        drain_seconds=options.drain_seconds,
     )
     loop = asyncio.get_running_loop()
     for number in _STOP_SIGNALS:
@@ -124,6 +125,14 @@ def _add_serving_flags(parser: argparse.ArgumentParser) -> None:
         default=size_text(CHUNK_BYTES),
     )
     group.value("--max-sessions", positive_int, "N", "sessions at a time", default="64")
+    group.value(
+        "--drain-seconds",
+        seconds,
+        "SECONDS",
+        "what sessions have to finish what was issued, and to write checkpoints, when the server is told to stop; it "
+        "ends within 8 s more",
+        default=f"{DRAIN_SECONDS:g}",
+    )
     group.value("--exit-when-idle", seconds, "SECONDS", "stop after this long without a session", otherwise="never")
 
 

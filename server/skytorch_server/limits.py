@@ -19,6 +19,10 @@ MOST_MESSAGE_BYTES = 1023 * 1024 * 1024
 #: How much of what arrived may wait to be executed.
 PENDING_BYTES = 64 * 1024 * 1024
 
+#: What sessions have when the server stops. With what it takes to end them, 8 s at most, that is within the 30 s which
+#: Kubernetes gives a pod.
+DRAIN_SECONDS = 20.0
+
 #: The preferred payload of one frame of bulk data, in bytes.
 CHUNK_BYTES = 1024 * 1024
 CHUNK_BYTES_RANGE = (4 * 1024, 32 * 1024 * 1024)

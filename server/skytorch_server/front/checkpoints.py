@@ -29,8 +29,6 @@ T = TypeVar("T")
 
 # Of one checkpoint; a client that gives up earlier ends its call, not the writing.
 _WRITTEN_SECONDS = 600.0
-# Of all that are written because the server stops.
-_STOPPING_SECONDS = 20.0
 #: What those are called that a stopping server writes, before the session's own name.
 STOPPED = "stopped-"
 
@@ -104,8 +102,13 @@ class Checkpoints:
             raise Refusal(error.code(), error.details() or "") from error
         return restored
 
-    async def write_all(self, sessions: Sequence[Session]) -> None:
-        """Writes the named objects of every session, as far as time allows, because the server stops."""
+    @property
+    def kept(self) -> bool:
+        """Whether there are any."""
+        return self._root is not None
+
+    async def write_all(self, sessions: Sequence[Session], seconds: float) -> None:
+        """Writes the named objects of every session, as far as so many seconds allow, because the server stops."""
         if self._root is None or not sessions:
             return
         called: Counter[tuple[str, str]] = Counter((session.principal, _called(session)) for session in sessions)
@@ -113,11 +116,11 @@ class Checkpoints:
             asyncio.create_task(self._write_last(session, alone=called[session.principal, _called(session)] == 1))
             for session in sessions
         ]
-        _, late = await asyncio.wait(writing, timeout=_STOPPING_SECONDS)
+        _, late = await asyncio.wait(writing, timeout=seconds)
         for task in late:
             task.cancel()
         if late:
-            _log.error("%d sessions took over %g s to be written", len(late), _STOPPING_SECONDS)
+            _log.error("%d sessions took over %.3g s to be written", len(late), seconds)
 
     async def _write_last(self, session: Session, *, alone: bool) -> None:
         name = _called(session) if alone else f"{_called(session)[:50]}-{session.session_id[:8]}"

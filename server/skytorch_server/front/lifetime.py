@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _IDLE = sessions_pb2.Expiry.IDLE
 _MAX_AGE = sessions_pb2.Expiry.MAX_AGE
+_SERVER_STOPS = sessions_pb2.Expiry.SERVER_STOPS
+SERVER_STOPPED = "the server was stopped"
 NOT_ANNOUNCED = sessions_pb2.Expiry.CAUSE_UNSPECIFIED
 
 # An end is announced for the last tenth of the time that it comes after, and for so many seconds at most.
@@ -31,6 +33,8 @@ class Lifetime:
     renewed: float = field(default_factory=time.monotonic)
     announced: sessions_pb2.Expiry.Cause = NOT_ANNOUNCED
     timer: asyncio.TimerHandle | None = None
+    stops: float | None = None
+    """When its server does, if it is about to."""
 
     def renew(self) -> None:
         """Begins the lease anew."""
@@ -42,7 +46,10 @@ class Lifetime:
         left, whole, cause = self.renewed + self.lease_seconds - now, self.lease_seconds, _IDLE
         if self.max_age_seconds and (age_left := self.began + self.max_age_seconds - now) < left:
             left, whole, cause = age_left, self.max_age_seconds, _MAX_AGE
-        return sessions_pb2.Expiry(seconds=max(left, 0.0), cause=cause, soon=left <= _announced(whole))
+        soon = left <= _announced(whole)
+        if self.stops is not None and (stops_left := self.stops - now) < left:
+            left, cause, soon = stops_left, _SERVER_STOPS, True
+        return sessions_pb2.Expiry(seconds=max(left, 0.0), cause=cause, soon=soon)
 
     def next_look(self, expiry: sessions_pb2.Expiry) -> float:
         """Seconds from an expiry that was just told until it is to be announced, or else until it comes."""
@@ -55,6 +62,8 @@ class Lifetime:
         """Why the session has ended, for its owner."""
         if expiry.cause == _MAX_AGE:
             return f"it reached its maximum age of {self.max_age_seconds:g} s"
+        if expiry.cause == _SERVER_STOPS:
+            return SERVER_STOPPED
         return f"no heartbeat for {self.lease_seconds:g} s"
 
 

@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha import reflection
 from skytorch_server.allowance import Allowance
 from skytorch_server.audit import Audit
 from skytorch_server.calls import MessageLimit
-from skytorch_server.limits import CHUNK_BYTES, CHUNK_BYTES_RANGE, MAX_MESSAGE_BYTES, channel_options
+from skytorch_server.limits import CHUNK_BYTES, CHUNK_BYTES_RANGE, DRAIN_SECONDS, MAX_MESSAGE_BYTES, channel_options
 from skytorch_server.metrics.registry import SOURCES
 from skytorch_server.metrics.sampler import Sampler
 from skytorch_server.quota import Quota
@@ -30,9 +30,11 @@ from .census import SessionCensus
 from .checkpoints import CheckpointLimits, Checkpoints
 from .devices import Devices
 from .door import Door
+from .drain import drain
 from .forkserver import ForkServer
 from .gate import Gate
 from .idle import until_idle
+from .lifetime import SERVER_STOPPED
 from .listening import Listening, listen_on_port, listen_on_socket
 from .memory_guard import guard_memory
 from .metrics_service import MetricsService
@@ -81,6 +83,7 @@ class Server:
         metrics_port: int | None = None,
         metrics_host: str = "127.0.0.1",
         log_format: str = "text",
+        drain_seconds: float = DRAIN_SECONDS,
     ) -> None:
         """Prepares a server; nothing listens yet.
 
@@ -103,6 +106,7 @@ class Server:
             metrics_port: where Prometheus finds the metrics, 0 for any free port. None: nowhere.
             metrics_host: the address of that port.
             log_format: of the sessions' logs: one of :data:`skytorch_server.logs.FORMATS`.
+            drain_seconds: what sessions have to finish what was issued and to write checkpoints when the server stops.
 
         Raises:
             SecretFileError: `token_file` can't be read or understood.
@@ -126,7 +130,9 @@ class Server:
         self._metrics_place = None if metrics_port is None else (metrics_host, metrics_port)
         self._log_format = log_format
         self._listening: asyncio.Future[Listening] = asyncio.get_running_loop().create_future()
+        self._drain_seconds = drain_seconds
         self._stop = asyncio.Event()
+        self._hurried = asyncio.Event()
         self.boot_id = secrets.token_hex(16)
 
     async def listening(self) -> Listening:
@@ -134,7 +140,12 @@ class Server:
         return await asyncio.shield(self._listening)
 
     def stop(self) -> None:
-        """Makes :func:`serve` end the sessions and return; it takes a few seconds at most."""
+        """Makes :func:`serve` drain and end the sessions, and return; it takes `drain_seconds` and 8 s at most.
+
+        Called once more, it doesn't wait for what sessions are at.
+        """
+        if self._stop.is_set():
+            self._hurried.set()
         self._stop.set()
 
     async def run(self, host: str, port: int, chunk_bytes: int) -> None:
@@ -192,15 +203,17 @@ class Server:
             guard = asyncio.create_task(guard_memory(sessions, devices))
             try:
                 await self._until_stopped(sessions)
+                await healthy.enter_graceful_shutdown()
+                door.stop_listening()
+                await drain(sessions, self._checkpoints, self._drain_seconds, self._hurried)
             finally:
                 guard.cancel()
         finally:
             await healthy.enter_graceful_shutdown()
             door.stop_listening()
             await devices.stop()
-            await self._checkpoints.write_all(sessions.active())
             # The sessions' ends are what ends the calls that still run.
-            await asyncio.gather(sessions.close_all("the server was stopped"), grpc_server.stop(_GRACE_SECONDS))
+            await asyncio.gather(sessions.close_all(SERVER_STOPPED), grpc_server.stop(_GRACE_SECONDS))
             door.close()
             if page is not None:
                 # Its threads may be waiting for this one.

@@ -246,6 +246,13 @@ class Sessions:
         session.worker.kill()
         self._begin_end(session, _CRASHED, reason)
 
+    def announce_stop(self, seconds: float) -> None:
+        """Takes no more sessions, and tells those who have one that the server stops in so many seconds."""
+        self._closing = True
+        for session in self.active():
+            session.lifetime.stops = time.monotonic() + seconds
+            self._watch_lifetime(session)
+
     async def close_all(self, reason: str) -> None:
         """Ends every session and takes no more; bounded, because each worker's end is."""
         self._closing = True

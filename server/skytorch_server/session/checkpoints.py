@@ -9,8 +9,10 @@ from skytorch_server.checkpoints.folder import CheckpointFolder
 from skytorch_server.checkpoints.manifest import CheckpointError
 from skytorch_wire.objects import MAX_OBJECTS, MAX_PICKLES_BYTES
 
+from .visit import visit
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from skytorch_server.checkpoints.manifest import Manifest
@@ -46,7 +48,7 @@ class Checkpoints:
             manifest.append(tensors.write(folder, name, session, chosen, limit))
             return []
 
-        await self._visit(write)
+        await visit(self._executor, write)
         return manifest[0]
 
     async def restore(self, name: str, names: Sequence[str]) -> list[str]:
@@ -64,34 +66,10 @@ class Checkpoints:
                 )
             return found
 
-        await self._visit(keep)
+        await visit(self._executor, keep)
         return [thing[0] for thing in found]
 
     def _open(self) -> CheckpointFolder:
         if self._folder is None:
             raise CheckpointError("this server keeps no checkpoints: it needs --checkpoint-dir", "UNIMPLEMENTED")
         return CheckpointFolder(self._folder)
-
-    async def _visit(self, look: Callable[[list[NamedObject]], list[NamedObject]]) -> None:
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-
-        def finish(error: BaseException | None) -> None:
-            if done.cancelled():
-                return
-            if error is None:
-                done.set_result(None)
-            else:
-                done.set_exception(error)
-
-        def visitor(there: list[NamedObject]) -> list[NamedObject]:
-            try:
-                more = look(there)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it goes to whoever waits
-                loop.call_soon_threadsafe(finish, error)
-                return []
-            loop.call_soon_threadsafe(finish, None)
-            return more
-
-        self._executor.visit(visitor)
-        await done

@@ -11,6 +11,8 @@ import psutil
 from skytorch_server.checkpoints.manifest import CheckpointError
 from skytorch_wire import sessions_pb2, sessions_pb2_grpc
 
+from .drain import drained
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -70,6 +72,12 @@ class WorkerService(sessions_pb2_grpc.WorkerServicer):
         async with _told(context):
             return sessions_pb2.RestoreResponse(objects=await self._checkpoints.restore(request.name, request.objects))
         raise AssertionError
+
+    async def Drain(  # noqa: N802
+        self, _request: sessions_pb2.DrainRequest, _context: Context
+    ) -> sessions_pb2.DrainResponse:
+        await drained(self._executor)
+        return sessions_pb2.DrainResponse()
 
 
 @asynccontextmanager
