@@ -33,7 +33,7 @@ logger = logging.getLogger("skytorch_operator")
 
 def main() -> None:
     """
-    Runs until it is told to stop, or another operator leads; the exit status tells which.
+    Runs until it is told to stop; ends with status 1 when it leads no longer.
 
     SKYTORCH_OPERATOR_CONFIG names the configuration file, POD_NAME and POD_NAMESPACE whom the lease names and where it
     is; KUBECONFIG counts outside a cluster.
@@ -46,12 +46,12 @@ def main() -> None:
     path = os.environ.get("SKYTORCH_OPERATOR_CONFIG")
     try:
         configuration = policy.read(Path(path) if path else None)
-        sys.exit(asyncio.run(_run(configuration)))
+        asyncio.run(_run(configuration))
     except (policy.ConfigurationError, config.ConfigException) as failure:
         sys.exit(f"skytorch-operator: {failure}")
 
 
-async def _run(configuration: Configuration) -> int:
+async def _run(configuration: Configuration) -> None:
     try:
         config.load_incluster_config()
     except config.ConfigException:
@@ -72,9 +72,11 @@ async def _run(configuration: Configuration) -> int:
 
         logger.info("%s waits for its turn in %s", identity, namespace)
         if await election.lead(client, namespace, identity, work):
-            return 0
-        logger.error("the lease was lost; another operator leads")
-        return 1
+            return
+        logger.error("the lease couldn't be renewed; this operator ends, so that another one can lead")
+        logging.shutdown()
+        # At once: nothing that is under way may go on while another one leads.
+        os._exit(1)
 
 
 async def _wait_for_computes(api: Api) -> None:

@@ -64,8 +64,12 @@ class Computes:
         found = await self.core.list_namespaced_event(self.namespace, field_selector=selector)
         return [(event.type, event.reason) for event in found.items]
 
+    async def list(self, **query: Any) -> Any:
+        """The list, or what `query` asks for, as a watch."""
+        return await self._custom.list_namespaced_custom_object(*self._place, **query)
+
     async def all(self) -> list[Object]:
-        return (await self._custom.list_namespaced_custom_object(*self._place))["items"]
+        return (await self.list())["items"]
 
     async def condition(self, name: str, kind: str, status: str = "True", reason: str = "") -> Object:
         """Waits until a condition, of what the Compute is now, has this status, and this reason if one is given."""

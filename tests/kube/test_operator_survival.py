@@ -116,7 +116,7 @@ async def test_of_two_operators_one_works_and_the_other_takes_over(
 
 
 async def test_an_api_server_that_starts_anew_and_forgot_what_was_watched_is_listed_again(
-    computes: Computes, operator: OperatorProcess, calls: Calls, control_plane: ControlPlane
+    computes: Computes, operator: OperatorProcess, calls: Calls, control_plane: ControlPlane, until: Any
 ) -> None:
     await computes.create("gpu")
     await computes.ready("gpu")
@@ -133,8 +133,13 @@ async def test_an_api_server_that_starts_anew_and_forgot_what_was_watched_is_lis
         await asyncio.to_thread(control_plane.restart_api_server)
     finally:
         calls.mend()
-    # It may have lost its lease meanwhile, and is started again, as Kubernetes would.
-    operator.revive()
-    await computes.condition("gpu", "Suspended")
+
+    async def suspended() -> bool:
+        # It may have lost its lease meanwhile, and is started again, as Kubernetes would.
+        operator.revive()
+        conditions = (await computes.get("gpu"))["status"]["conditions"]
+        return any((one["type"], one["status"]) == ("Suspended", "True") for one in conditions)
+
+    await until(suspended, "what was missed is caught up with")
     await computes.ready("missed")
     assert calls.gone > gone, "no watch was told 410"
