@@ -95,7 +95,8 @@ async def _provision(place: Place) -> Provision | None:
     from .kubernetes.provision import Provision
 
     namespace, name = refers_to(place.credential)
-    return await Provision.make(name, kubernetes.Specification(namespace=namespace))
+    host = None if place.via is not None else place.address.host
+    return await Provision.make(name, kubernetes.Specification(namespace=namespace, host=host))
 
 
 def _servers(token: str | None, token_file: str | os.PathLike[str] | None) -> list[KnownServer]:

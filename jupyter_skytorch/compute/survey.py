@@ -76,7 +76,7 @@ class KnownServer:
         if self.credential.kind == "kubernetes-secret" and self.token is None:
             from .kubernetes.locating import locate
 
-            return await locate(self.credential)
+            return await locate(self.credential, self.address)
         return Place(
             self.provider,
             str(self.address),

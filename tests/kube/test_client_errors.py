@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from jupyter_skytorch import Compute, ConnectError, connect
-from jupyter_skytorch.compute.kubernetes import process, provision
+from jupyter_skytorch.compute.kubernetes import provision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,4 +175,3 @@ def test_without_the_package(user: str, monkeypatch: pytest.MonkeyPatch) -> None
         Compute("one", image="skytorch/server")
     with pytest.raises(ConnectError, match="pip install"):
         connect("one", provider="kubernetes", image="skytorch/server")
-    assert process.reaches() == {}

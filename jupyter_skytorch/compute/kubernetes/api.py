@@ -141,7 +141,7 @@ class Api:
         limits: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
         url, headers = await self._addressed(path, query)
-        headers["Content-Type"] = content
+        headers |= {"Content-Type": content, "Accept": "application/json"}
         configuration = self.access.configuration
         return await self._client.rest_client.pool_manager.request(
             method,
@@ -154,7 +154,7 @@ class Api:
         )
 
     async def _addressed(self, path: str, query: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-        headers = {"User-Agent": FIELD_MANAGER, "Accept": "application/json"}
+        headers = {"User-Agent": FIELD_MANAGER}
         await self._client.update_params_for_auth(headers, [], ["BearerToken"])
         return f"{self.access.host}{path}" + (f"?{urlencode(query)}" if query else ""), headers
 

@@ -32,5 +32,7 @@ async def shake_hands(provision: Provision, terms: Terms, seconds: float) -> Han
         except UnreachableError as error:
             if time.monotonic() > patience:
                 trouble = provision.trouble
-                raise UnreachableError(f"{error} ({trouble})" if trouble else str(error)) from None
+                raise UnreachableError(
+                    f"{provision.name} can't be reached: {trouble}" if trouble else str(error)
+                ) from None
         await asyncio.sleep(_PAUSE_SECONDS)

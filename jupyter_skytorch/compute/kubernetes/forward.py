@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import aiohttp
+
+from .errors import explain, explain_network
 
 if TYPE_CHECKING:
     from .api import Api
@@ -33,6 +36,7 @@ class Forward:
         self.trouble = ""
         """Why the last connection wasn't passed on; empty when it was."""
         self._api = api
+        self._pod = pod
         self._path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward"
         self._remote = port
         self._server: asyncio.Server | None = None
@@ -111,6 +115,8 @@ class Forward:
                 await writer.drain()
 
     def _why(self, error: Exception) -> str:
-        if isinstance(error, aiohttp.WSServerHandshakeError):
-            return f"the API server refused the port-forward: {error.status} {error.message}"
-        return f"{self._api.access.host} does not answer"
+        if not isinstance(error, aiohttp.WSServerHandshakeError):
+            return explain_network(error, self._api.access)
+        if error.status == HTTPStatus.NOT_FOUND:
+            return f"the pod {self._pod} isn't there"
+        return explain(error.status, {}, f"forward a port of the pod {self._pod!r}", self._api.access)

@@ -11,13 +11,13 @@ from jupyter_skytorch.compute.credentials import Credential
 from jupyter_skytorch.compute.place import Place
 
 from . import NAME, process
-from .api import computes_path
 from .errors import KubernetesError
-from .spec import DEFAULT_PORT
-from .way import Reach
 
 if TYPE_CHECKING:
+    from jupyter_skytorch.compute.channel import Address
+
     from .api import Api
+    from .way import Reach
 
 __all__ = ["locate", "place", "refers_to"]
 
@@ -43,15 +43,16 @@ async def place(api: Api, reach: Reach, port: int) -> Place:
     )
 
 
-async def locate(credential: Credential) -> Place:
-    """Find the server of a reference. Raises KubernetesError."""
+async def locate(credential: Credential, address: Address) -> Place:
+    """Find the server of a reference, which was at an address. Raises KubernetesError."""
     namespace, name = refers_to(credential)
     api = await process.api()
     if not (credential.path or "").startswith(f"{api.access.host}/api/"):
         raise KubernetesError(f"{credential.path} is not in {api.access.host}, the cluster of {api.access.source}")
-    compute = await api.call("GET", computes_path(namespace, name), f"read the Compute {name!r}")
-    reach = process.reaches().setdefault((namespace, name), Reach(api, name, namespace, None))
-    return await place(api, reach, int(compute["spec"].get("port") or DEFAULT_PORT))
+    reach = process.reach(api, name, namespace)
+    if address != reach.address(address.port):
+        reach = process.reach(api, name, namespace, address.host)
+    return await place(api, reach, address.port)
 
 
 def refers_to(credential: Credential) -> tuple[str, str]:

@@ -11,13 +11,12 @@ from jupyter_skytorch.session import control as control_thread
 
 from . import access
 from .api import Api
+from .way import Reach
 
 if TYPE_CHECKING:
     from kubernetes_asyncio.client import Configuration
 
-    from .way import Reach
-
-__all__ = ["api", "forget", "init", "reaches"]
+__all__ = ["api", "forget", "init", "reach"]
 
 _CLOSE_SECONDS = 1.0
 
@@ -30,7 +29,7 @@ class _Process:
         self.namespace: str | None = None
         self.settled = False
         self.api: Api | None = None
-        self.reaches: dict[tuple[str, str], Reach] = {}
+        self.reaches: dict[tuple[str, str, str | None], Reach] = {}
         self.turn = asyncio.Lock()
 
 
@@ -71,9 +70,9 @@ async def api() -> Api:
         return _process.api
 
 
-def reaches() -> dict[tuple[str, str], Reach]:
-    """By namespace and name: how Computes are reached that this process has no object of."""
-    return _process.reaches
+def reach(used: Api, name: str, namespace: str, host: str | None = None) -> Reach:
+    """How a Compute is reached, which is the same for all that want to."""
+    return _process.reaches.setdefault((namespace, name, host), Reach(used, name, namespace, host))
 
 
 def forget() -> None:

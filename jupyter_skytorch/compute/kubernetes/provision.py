@@ -17,7 +17,6 @@ from .errors import ApiError, KubernetesError
 from .events import follow_events
 from .following import follow
 from .spec import DEFAULT_PORT, check_name, specify, volume_names
-from .way import Reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +56,7 @@ class Provision:
         self._ends: list[Callable[[str], None]] = []
         self._loop = asyncio.get_running_loop()
         self._events = Caller(call, "on_events") if (call := wanted.get("on_events")) is not None else None
-        self._reach = Reach(api, name, self.namespace, wanted.get("host"))
+        self._reach = process.reach(api, name, self.namespace, wanted.get("host"))
 
     @classmethod
     async def make(cls, name: str, wanted: Specification) -> Provision:
