@@ -18,6 +18,7 @@ GROUPS = (
     "compiled",
     "latency",
     "bulk",
+    "copies",
     "distance",
     "relay",
     "memory",

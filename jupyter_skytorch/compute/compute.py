@@ -12,6 +12,7 @@ from jupyter_skytorch.session import control as control_thread
 from skytorch_wire import sessions_pb2
 
 from . import functions, registry
+from . import tensors as tensors_
 from .expiry import Expiry
 from .opening import (
     RECONNECT_SECONDS,
@@ -223,6 +224,33 @@ class Compute:
     def remote(self, function: Callable[P, T]) -> functions.RemoteFunction[P, T]:
         """Return the function as one that is always called by :meth:`run`; for use as a decorator."""
         return functions.RemoteFunction(self, function)
+
+    def send_tensors(self, *tensors: torch.Tensor) -> str:
+        """Put copies of tensors into the session's inbox on the server; return what it answers.
+
+        Functions that :meth:`run` runs take them there, in this order (``skytorch_server.tensors.take``).
+        """
+        __tracebackhide__ = True
+        return tensors_.send(self, tensors)
+
+    def receive_tensors(self, count: int = 1, parameters: Mapping[str, str] | None = None) -> list[torch.Tensor]:
+        """Return the next `count` tensors that functions on the server have put out; they are sky tensors.
+
+        With ``parameters={"shape": "20,20"}`` and nothing put out, tensors of random numbers are made there: a
+        self-test. Raises LookupError when there are fewer, and takes none then.
+        """
+        __tracebackhide__ = True
+        return tensors_.receive(self, count, parameters)
+
+    def stream_tensors(
+        self, *tensors: torch.Tensor, fn: Callable[[torch.Tensor], torch.Tensor] | None = None
+    ) -> list[torch.Tensor]:
+        """Return what a function makes of each of some tensors on the server, in their order; they are sky tensors.
+
+        Without a function they are copies. Raises what the function raises, and TypeError when it returns no tensor.
+        """
+        __tracebackhide__ = True
+        return tensors_.stream(self, tensors, fn)
 
     def status(self) -> Status:
         """Ask the server how the session is. Answers within seconds, also when the server does not."""

@@ -14,6 +14,7 @@ from jupyter_skytorch.session import Session
 from . import records, registry
 from .channel import AddressError
 from .connection import Connection
+from .copying import destination
 from .credentials import CredentialError
 from .endpoint import ways
 from .handshake import UnreachableError, abandon
@@ -72,6 +73,7 @@ def _attach(name: str, handshake: Handshake, control: Control, reconnect_timeout
         reconnect_timeout=reconnect_timeout,
         waiting=waiting,
         begin=begin,
+        destination=destination(created.endpoints, place),
     )
     connection = Connection(name, handshake, session, control)
     records.write(session_record(connection))

@@ -62,8 +62,8 @@ class Sink(Protocol):
         Raises RuntimeError when it sends something else.
         """
 
-    def append(self, record: bytes) -> None:
-        """Add one record that Python wrote; dropped when the session is over. Never waits."""
+    def append(self, record: bytes, urgent: bool = False) -> None:
+        """Add one record that Python wrote; dropped when the session is over. Never waits. `urgent`: send it now."""
 
     def limit_ahead(self, records: int) -> None:
         """Run at most so many records ahead of the server; called before `start`."""

@@ -43,6 +43,8 @@ class Ledger:
     outcome: Outcome = "done"
     expiry: Expiry | None = None
     """When the session ends by itself."""
+    detours: tuple[str, ...] = ()
+    """Copies between Computes that came through this machine, and why."""
 
     def __str__(self) -> str:
         parts = [
@@ -52,6 +54,7 @@ class Ledger:
             count(self.ops, "op"),
             f"↑ {size(self.bytes_up)} ↓ {size(self.bytes_down)}",
             count(self.sync_points, "sync point"),
+            *self.detours,
             *([ending(self.expiry)] if self.expiry is not None and self.expiry.soon else []),
         ]
         return " · ".join(parts)

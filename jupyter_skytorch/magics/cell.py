@@ -18,6 +18,7 @@ from jupyter_skytorch.compute.waiting import waiting
 from jupyter_skytorch.device.errors import SkyError
 from jupyter_skytorch.display.ledger import Ledger, Outcome
 from jupyter_skytorch.display.text import tell
+from jupyter_skytorch.session import take_detours
 
 from .advice import Asked, noticing_cuda
 from .compiling import compiled_modules
@@ -99,6 +100,7 @@ class _Run:
             with one_line():
                 self._profiler.begin()
         self._session.take_lines()
+        take_detours()
         self._before = self._executed = self._session.counters()
         self._began = time.perf_counter()
         try:
@@ -204,6 +206,7 @@ class _Run:
                 lines=lines,
                 advice=advise(lines, wall_seconds),
                 outcome=self._outcome,
+                detours=tuple(take_detours()),
                 expiry=self._compute.expiry,
             )
             display(ledger)

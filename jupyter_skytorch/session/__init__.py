@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .copies import take_detours
 from .function_call import FunctionCall, RemoteError
 from .session import Counters, Session
 from .way import Way
 
-__all__ = ["Counters", "FunctionCall", "RemoteError", "Session", "Way"]
+__all__ = ["Counters", "FunctionCall", "RemoteError", "Session", "Way", "take_detours"]

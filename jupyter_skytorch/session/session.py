@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -11,8 +13,9 @@ import torch
 
 from jupyter_skytorch import device
 from skytorch_wire import service_pb2, sessions_pb2, sessions_pb2_grpc
-from skytorch_wire.features import FUNCTIONS, PYTHON_VERSION
+from skytorch_wire.features import COPIES, FUNCTIONS, PYTHON_VERSION
 
+from . import copies
 from .function_call import FunctionCall
 from .lines import LineCounters, merged
 from .link import Link
@@ -70,6 +73,12 @@ class Session:
         self._sink = device.new_sink(self.name)
         if most := created.capabilities.max_pending_records:
             self._sink.limit_ahead(most)
+        self.destination = b""
+        """Where other servers bring tensors of this session, as a serialized CopyDestination."""
+        self.copies = COPIES in created.capabilities.features
+        """Whether its server has any with others."""
+        self.tickets = itertools.count(1)
+        self.waiting: Callable[[str], AbstractContextManager[object]] = lambda _text: nullcontext()
         self._opened: dict[tuple[str, int], torch.device] = {}
         self._lock = threading.Lock()
         self._link: Link | None = None
@@ -87,14 +96,18 @@ class Session:
         reconnect_timeout: float,
         waiting: Callable[[str], AbstractContextManager[object]],
         begin: bool = False,
+        destination: service_pb2.CopyDestination | None = None,
     ) -> Session:
         """Opens the stream of a session that was just created and attaches to it.
 
         `begin`: another kernel had it, and of what it holds only named objects are to stay. `front` is where calls
-        about the session go; the rest as for :class:`.Link`. Raises ConnectError.
+        about the session go; `destination` is where other servers bring tensors; the rest as for :class:`.Link`. Raises
+        ConnectError.
         """
         session = cls(created, control, front, metadata)
         session.reconnect_timeout = reconnect_timeout
+        session.destination = destination.SerializeToString() if destination is not None else b""
+        session.waiting = waiting
         session._link = Link(
             ways=ways,
             created=created,
@@ -137,6 +150,7 @@ class Session:
                 # Seeded as any device that is used after torch.manual_seed.
                 device.core.seed(opened.index, torch.initial_seed() % 2**64)
                 self._opened[key] = opened
+                copies.know(opened, self)
             return self._opened[key]
 
     def opened(self) -> dict[tuple[str, int], torch.device]:
@@ -191,9 +205,9 @@ class Session:
         """By cell and line: what each has cost since the last call. Line 0 is what stands on none."""
         return merged(*self._sink.take_lines())
 
-    def append(self, record: bytes) -> None:
-        """Adds one record; dropped when the session is over. Never waits."""
-        self._sink.append(record)
+    def append(self, record: bytes, *, urgent: bool = False) -> None:
+        """Adds one record; dropped when the session is over. Never waits. `urgent`: it is sent at once."""
+        self._sink.append(record, urgent)
 
     def ask(self, record: bytes) -> bytes:
         """Adds one record and waits for its reply. Raises SkyError when the session is over."""

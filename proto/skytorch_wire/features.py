@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["FUNCTIONS", "PYTHON_VERSION"]
+__all__ = ["COPIES", "FUNCTIONS", "PYTHON_VERSION"]
 
 #: The server runs functions that clients send.
 FUNCTIONS = "functions"
+
+#: The server sends tensors to other servers, and takes them from there.
+COPIES = "copies"
 
 #: Functions travel as this Python's own code, which another minor version can't read.
 PYTHON_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -59,6 +59,10 @@ class Record(IntEnum):
     LOAD = 46
     FORGET = 48
     OBJECTS = 49
+    EXPECT = 50
+    SEND = 51
+    RECEIVE = 52
+    WITHDRAW = 53
 
 
 class Value(IntEnum):
@@ -117,6 +121,14 @@ class Reply(IntEnum):
     DATA_SHARED = 5
     SEGMENT = 6
     OUTPUT = 9
+
+
+class Sent(IntEnum):
+    """What became of a copy to another server."""
+
+    ARRIVED = 0
+    NO_WAY = 1
+    BROKEN = 2
 
 
 class ErrorKind(IntEnum):

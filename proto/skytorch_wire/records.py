@@ -177,6 +177,26 @@ class Writer:
             self.varint(storage)
         return self.varint(size)
 
+    def expect(self, ticket: int, slot: int, size: int, seconds: int, secret: bytes) -> Writer:
+        """Has memory ready for what another server sends within so many seconds by a ticket."""
+        self.byte(Record.EXPECT).varint(ticket).varint(slot).varint(size).varint(seconds)
+        self.data += secret
+        return self
+
+    def send(self, ticket: int, secret: bytes, destination: bytes, view: View) -> Writer:
+        """Sends a view's elements, contiguous, to the session that expects them; replied with what became of it."""
+        self.byte(Record.SEND).varint(ticket)
+        self.data += secret
+        return self.raw(destination).tensor(view)
+
+    def receive(self, ticket: int) -> Writer:
+        """Leaves a parcel with what came by a ticket."""
+        return self.byte(Record.RECEIVE).varint(ticket)
+
+    def withdraw(self, ticket: int) -> Writer:
+        """Expects nothing by a ticket any more."""
+        return self.byte(Record.WITHDRAW).varint(ticket)
+
     def ask(self, operation: str, arguments: Sequence[Writer], outputs: Sequence[int]) -> Writer:
         """Calls an op by name; the reply tells what it returned. `arguments` are writers of one value each."""
         self.byte(Record.ASK).varint(0).text(operation).varint(len(arguments))
@@ -360,6 +380,10 @@ def _records(reader: Reader) -> Iterator[tuple[Record, list[Any]]]:
         Record.WRITE_SHARED: lambda: [number() for _ in range(5)],
         Record.READ_SHARED: lambda: [reader.value()],
         Record.OFFER: lambda: [*(number() for _ in range(5)), reader._take(32)],  # noqa: SLF001
+        Record.EXPECT: lambda: [*(number() for _ in range(4)), reader._take(32)],  # noqa: SLF001
+        Record.SEND: lambda: [number(), reader._take(32), reader.raw(), reader.value()],  # noqa: SLF001
+        Record.RECEIVE: lambda: [number()],
+        Record.WITHDRAW: lambda: [number()],
     }
     while not reader.done():
         kind = reader.enum(Record)

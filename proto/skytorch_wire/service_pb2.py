@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bskytorch_wire/service.proto\x12\x0eskytorch.torch\"\xb8\x02\n\x0c\x43\x61pabilities\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x17\n\x0fpackage_version\x18\x02 \x01(\t\x12\x15\n\rtorch_version\x18\x03 \x01(\t\x12\x31\n\x0c\x63ompressions\x18\x04 \x03(\x0e\x32\x1b.skytorch.torch.Compression\x12\x10\n\x08\x66\x65\x61tures\x18\x05 \x03(\t\x12\x19\n\x11max_message_bytes\x18\x06 \x01(\x04\x12\x13\n\x0b\x63hunk_bytes\x18\x07 \x01(\x04\x12\x19\n\x11max_frame_records\x18\x08 \x01(\x04\x12\x16\n\x0epython_version\x18- \x01(\t\x12\x1b\n\x13max_pending_records\x18\x14 \x01(\x04\x12\x19\n\x11max_pending_bytes\x18\x15 \x01(\x04\"\xb0\x01\n\x06\x41ttach\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x15\n\rattach_secret\x18\x02 \x01(\x0c\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x0f\n\x07\x62oot_id\x18\x04 \x01(\t\x12\x18\n\x10replies_received\x18\x05 \x01(\x04\x12\x32\n\x0c\x63\x61pabilities\x18\x06 \x01(\x0b\x32\x1c.skytorch.torch.Capabilities\x12\r\n\x05\x62\x65gin\x18( \x01(\x08\"\xb4\x01\n\x08\x41ttached\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\x10\n\x08\x65xecuted\x18\x03 \x01(\x04\x12\x32\n\x0c\x63\x61pabilities\x18\x04 \x01(\x0b\x32\x1c.skytorch.torch.Capabilities\x12\x30\n\x0b\x63ompression\x18\x05 \x01(\x0e\x32\x1b.skytorch.torch.Compression\x12\x10\n\x08received\x18\x06 \x01(\x04\"\x9d\x01\n\rStreamRequest\x12&\n\x06\x61ttach\x18\x01 \x01(\x0b\x32\x16.skytorch.torch.Attach\x12\x16\n\x0e\x66irst_sequence\x18\x02 \x01(\x04\x12\x18\n\x10replies_received\x18\x03 \x01(\x04\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x0f\n\x07records\x18\x05 \x01(\x0c\x12\x12\n\ncompressed\x18\x0f \x01(\x0c\"\xbe\x01\n\x0eStreamResponse\x12*\n\x08\x61ttached\x18\x01 \x01(\x0b\x32\x18.skytorch.torch.Attached\x12\x10\n\x08\x65xecuted\x18\x02 \x01(\x04\x12\x18\n\x10\x62usy_nanoseconds\x18\x03 \x01(\x04\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x0f\n\x07replies\x18\x05 \x01(\x0c\x12\x0e\n\x06number\x18\x06 \x01(\x04\x12$\n\x05\x65nded\x18\x1e \x01(\x0b\x32\x15.skytorch.torch.Ended\"&\n\x05\x45nded\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"^\n\tTensorRef\x12\x12\n\nstorage_id\x18\x01 \x01(\x04\x12\r\n\x05\x64type\x18\x02 \x01(\t\x12\r\n\x05sizes\x18\x03 \x03(\x03\x12\x0f\n\x07strides\x18\x04 \x03(\x03\x12\x0e\n\x06offset\x18\x05 \x01(\x03\"\x9f\x01\n\x13UpdateTensorRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12)\n\x06tensor\x18\x02 \x01(\x0b\x32\x19.skytorch.torch.TensorRef\x12\x13\n\x0b\x62yte_offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x0e\n\x06\x64\x65vice\x18\x05 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x06 \x01(\x04\"-\n\x14UpdateTensorResponse\x12\x15\n\rbytes_written\x18\x01 \x01(\x04\"i\n\x10GetTensorRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12)\n\x06tensor\x18\x02 \x01(\x0b\x32\x19.skytorch.torch.TensorRef\x12\x16\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x04\"K\n\x11GetTensorResponse\x12\x13\n\x0b\x62yte_offset\x18\x01 \x01(\x04\x12\x13\n\x0btotal_bytes\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x9a\x01\n\x11\x43opyTensorRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12)\n\x06source\x18\x02 \x01(\x0b\x32\x19.skytorch.torch.TensorRef\x12.\n\x0b\x64\x65stination\x18\x03 \x01(\x0b\x32\x19.skytorch.torch.TensorRef\x12\x16\n\x0e\x61\x66ter_sequence\x18\x04 \x01(\x04\"\x14\n\x12\x43opyTensorResponse\"W\n\x14\x44\x65leteTensorsRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x13\n\x0bstorage_ids\x18\x02 \x03(\x04\x12\x16\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x04\"(\n\x15\x44\x65leteTensorsResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\r\"8\n\nTensorList\x12*\n\x07tensors\x18\x01 \x03(\x0b\x32\x19.skytorch.torch.TensorRef\"\x19\n\x07IntList\x12\x0e\n\x06values\x18\x01 \x03(\x03\"\x1b\n\tFloatList\x12\x0e\n\x06values\x18\x01 \x03(\x01\"\x1a\n\x08\x42oolList\x12\x0e\n\x06values\x18\x01 \x03(\x08\"\xef\x02\n\x08\x41rgument\x12\x0e\n\x04none\x18\x01 \x01(\x08H\x00\x12+\n\x06tensor\x18\x02 \x01(\x0b\x32\x19.skytorch.torch.TensorRefH\x00\x12-\n\x07tensors\x18\x03 \x01(\x0b\x32\x1a.skytorch.torch.TensorListH\x00\x12\x11\n\x07\x62oolean\x18\x04 \x01(\x08H\x00\x12\x11\n\x07integer\x18\x05 \x01(\x03H\x00\x12\x0e\n\x04real\x18\x06 \x01(\x01H\x00\x12+\n\x08integers\x18\x07 \x01(\x0b\x32\x17.skytorch.torch.IntListH\x00\x12*\n\x05reals\x18\x08 \x01(\x0b\x32\x19.skytorch.torch.FloatListH\x00\x12,\n\x08\x62ooleans\x18\t \x01(\x0b\x32\x18.skytorch.torch.BoolListH\x00\x12\x0e\n\x04text\x18\n \x01(\tH\x00\x12\x0f\n\x05\x64type\x18\x0b \x01(\tH\x00\x12\x10\n\x06\x64\x65vice\x18\x0c \x01(\tH\x00\x42\x07\n\x05value\"\x9a\x01\n\x1b\x45xecuteAtenOperationRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\toperation\x18\x02 \x01(\t\x12+\n\targuments\x18\x03 \x03(\x0b\x32\x18.skytorch.torch.Argument\x12\x0f\n\x07outputs\x18\x04 \x03(\x04\x12\x16\n\x0e\x61\x66ter_sequence\x18\x05 \x01(\x04\"J\n\x1c\x45xecuteAtenOperationResponse\x12*\n\x07outputs\x18\x01 \x03(\x0b\x32\x19.skytorch.torch.TensorRef*9\n\x0b\x43ompression\x12\x14\n\x10\x43OMPRESSION_NONE\x10\x00\x12\x14\n\x10\x43OMPRESSION_ZSTD\x10\x01\x32\xb7\x04\n\x07Service\x12U\n\x10StreamOperations\x12\x1d.skytorch.torch.StreamRequest\x1a\x1e.skytorch.torch.StreamResponse(\x01\x30\x01\x12[\n\x0cUpdateTensor\x12#.skytorch.torch.UpdateTensorRequest\x1a$.skytorch.torch.UpdateTensorResponse(\x01\x12R\n\tGetTensor\x12 .skytorch.torch.GetTensorRequest\x1a!.skytorch.torch.GetTensorResponse0\x01\x12S\n\nCopyTensor\x12!.skytorch.torch.CopyTensorRequest\x1a\".skytorch.torch.CopyTensorResponse\x12\\\n\rDeleteTensors\x12$.skytorch.torch.DeleteTensorsRequest\x1a%.skytorch.torch.DeleteTensorsResponse\x12q\n\x14\x45xecuteAtenOperation\x12+.skytorch.torch.ExecuteAtenOperationRequest\x1a,.skytorch.torch.ExecuteAtenOperationResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bskytorch_wire/service.proto\x12\x0eskytorch.torch\"\xb8\x02\n\x0c\x43\x61pabilities\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x17\n\x0fpackage_version\x18\x02 \x01(\t\x12\x15\n\rtorch_version\x18\x03 \x01(\t\x12\x31\n\x0c\x63ompressions\x18\x04 \x03(\x0e\x32\x1b.skytorch.torch.Compression\x12\x10\n\x08\x66\x65\x61tures\x18\x05 \x03(\t\x12\x19\n\x11max_message_bytes\x18\x06 \x01(\x04\x12\x13\n\x0b\x63hunk_bytes\x18\x07 \x01(\x04\x12\x19\n\x11max_frame_records\x18\x08 \x01(\x04\x12\x16\n\x0epython_version\x18- \x01(\t\x12\x1b\n\x13max_pending_records\x18\x14 \x01(\x04\x12\x19\n\x11max_pending_bytes\x18\x15 \x01(\x04\"\xb0\x01\n\x06\x41ttach\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x15\n\rattach_secret\x18\x02 \x01(\x0c\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x0f\n\x07\x62oot_id\x18\x04 \x01(\t\x12\x18\n\x10replies_received\x18\x05 \x01(\x04\x12\x32\n\x0c\x63\x61pabilities\x18\x06 \x01(\x0b\x32\x1c.skytorch.torch.Capabilities\x12\r\n\x05\x62\x65gin\x18( \x01(\x08\"\xb4\x01\n\x08\x41ttached\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\x10\n\x08\x65xecuted\x18\x03 \x01(\x04\x12\x32\n\x0c\x63\x61pabilities\x18\x04 \x01(\x0b\x32\x1c.skytorch.torch.Capabilities\x12\x30\n\x0b\x63ompression\x18\x05 \x01(\x0e\x32\x1b.skytorch.torch.Compression\x12\x10\n\x08received\x18\x06 \x01(\x04\"\x9d\x01\n\rStreamRequest\x12&\n\x06\x61ttach\x18\x01 \x01(\x0b\x32\x16.skytorch.torch.Attach\x12\x16\n\x0e\x66irst_sequence\x18\x02 \x01(\x04\x12\x18\n\x10replies_received\x18\x03 \x01(\x04\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x0f\n\x07records\x18\x05 \x01(\x0c\x12\x12\n\ncompressed\x18\x0f \x01(\x0c\"\xbe\x01\n\x0eStreamResponse\x12*\n\x08\x61ttached\x18\x01 \x01(\x0b\x32\x18.skytorch.torch.Attached\x12\x10\n\x08\x65xecuted\x18\x02 \x01(\x04\x12\x18\n\x10\x62usy_nanoseconds\x18\x03 \x01(\x04\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x0f\n\x07replies\x18\x05 \x01(\x0c\x12\x0e\n\x06number\x18\x06 \x01(\x04\x12$\n\x05\x65nded\x18\x1e \x01(\x0b\x32\x15.skytorch.torch.Ended\"&\n\x05\x45nded\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x7f\n\x0f\x43opyDestination\x12\x0e\n\x06socket\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\r\x12\x0e\n\x06intake\x18\x04 \x01(\t\x12\x11\n\tencrypted\x18\x05 \x01(\x08\x12\n\n\x02\x63\x61\x18\x06 \x01(\t\x12\x11\n\tcertified\x18\x07 \x01(\t\"5\n\x04\x43opy\x12\x0e\n\x06ticket\x18\x01 \x01(\x04\x12\x0e\n\x06secret\x18\x02 \x01(\x0c\x12\r\n\x05\x62ytes\x18\x03 \x01(\x04\"\x1d\n\nCopyAnswer\x12\x0f\n\x07refusal\x18\x01 \x01(\t\"^\n\tTensorRef\x12\x12\n\nstorage_id\x18\x01 \x01(\x04\x12\r\n\x05\x64type\x18\x02 \x01(\t\x12\r\n\x05sizes\x18\x03 \x03(\x03\x12\x0f\n\x07strides\x18\x04 \x03(\x03\x12\x0e\n\x06offset\x18\x05 \x01(\x03\"\x9f\x01\n\x13UpdateTensorRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12)\n\x06tensor\x18\x02 \x01(\x0b\x32\x19.skytorch.torch.TensorRef\x12\x13\n\x0b\x62yte_offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x0e\n\x06\x64\x65vice\x18\x05 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x06 \x01(\x04\"-\n\x14UpdateTensorResponse\x12\x15\n\rbytes_written\x18\x01 \x01(\x04\"i\n\x10GetTensorRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12)\n\x06tensor\x18\x02 \x01(\x0b\x32\x19.skytorch.torch.TensorRef\x12\x16\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x04\"K\n\x11GetTensorResponse\x12\x13\n\x0b\x62yte_offset\x18\x01 \x01(\x04\x12\x13\n\x0btotal_bytes\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x9a\x01\n\x11\x43opyTensorRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12)\n\x06source\x18\x02 \x01(\x0b\x32\x19.skytorch.torch.TensorRef\x12.\n\x0b\x64\x65stination\x18\x03 \x01(\x0b\x32\x19.skytorch.torch.TensorRef\x12\x16\n\x0e\x61\x66ter_sequence\x18\x04 \x01(\x04\"\x14\n\x12\x43opyTensorResponse\"W\n\x14\x44\x65leteTensorsRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x13\n\x0bstorage_ids\x18\x02 \x03(\x04\x12\x16\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x04\"(\n\x15\x44\x65leteTensorsResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\r\"8\n\nTensorList\x12*\n\x07tensors\x18\x01 \x03(\x0b\x32\x19.skytorch.torch.TensorRef\"\x19\n\x07IntList\x12\x0e\n\x06values\x18\x01 \x03(\x03\"\x1b\n\tFloatList\x12\x0e\n\x06values\x18\x01 \x03(\x01\"\x1a\n\x08\x42oolList\x12\x0e\n\x06values\x18\x01 \x03(\x08\"\xef\x02\n\x08\x41rgument\x12\x0e\n\x04none\x18\x01 \x01(\x08H\x00\x12+\n\x06tensor\x18\x02 \x01(\x0b\x32\x19.skytorch.torch.TensorRefH\x00\x12-\n\x07tensors\x18\x03 \x01(\x0b\x32\x1a.skytorch.torch.TensorListH\x00\x12\x11\n\x07\x62oolean\x18\x04 \x01(\x08H\x00\x12\x11\n\x07integer\x18\x05 \x01(\x03H\x00\x12\x0e\n\x04real\x18\x06 \x01(\x01H\x00\x12+\n\x08integers\x18\x07 \x01(\x0b\x32\x17.skytorch.torch.IntListH\x00\x12*\n\x05reals\x18\x08 \x01(\x0b\x32\x19.skytorch.torch.FloatListH\x00\x12,\n\x08\x62ooleans\x18\t \x01(\x0b\x32\x18.skytorch.torch.BoolListH\x00\x12\x0e\n\x04text\x18\n \x01(\tH\x00\x12\x0f\n\x05\x64type\x18\x0b \x01(\tH\x00\x12\x10\n\x06\x64\x65vice\x18\x0c \x01(\tH\x00\x42\x07\n\x05value\"\x9a\x01\n\x1b\x45xecuteAtenOperationRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\toperation\x18\x02 \x01(\t\x12+\n\targuments\x18\x03 \x03(\x0b\x32\x18.skytorch.torch.Argument\x12\x0f\n\x07outputs\x18\x04 \x03(\x04\x12\x16\n\x0e\x61\x66ter_sequence\x18\x05 \x01(\x04\"J\n\x1c\x45xecuteAtenOperationResponse\x12*\n\x07outputs\x18\x01 \x03(\x0b\x32\x19.skytorch.torch.TensorRef*9\n\x0b\x43ompression\x12\x14\n\x10\x43OMPRESSION_NONE\x10\x00\x12\x14\n\x10\x43OMPRESSION_ZSTD\x10\x01\x32\xb7\x04\n\x07Service\x12U\n\x10StreamOperations\x12\x1d.skytorch.torch.StreamRequest\x1a\x1e.skytorch.torch.StreamResponse(\x01\x30\x01\x12[\n\x0cUpdateTensor\x12#.skytorch.torch.UpdateTensorRequest\x1a$.skytorch.torch.UpdateTensorResponse(\x01\x12R\n\tGetTensor\x12 .skytorch.torch.GetTensorRequest\x1a!.skytorch.torch.GetTensorResponse0\x01\x12S\n\nCopyTensor\x12!.skytorch.torch.CopyTensorRequest\x1a\".skytorch.torch.CopyTensorResponse\x12\\\n\rDeleteTensors\x12$.skytorch.torch.DeleteTensorsRequest\x1a%.skytorch.torch.DeleteTensorsResponse\x12q\n\x14\x45xecuteAtenOperation\x12+.skytorch.torch.ExecuteAtenOperationRequest\x1a,.skytorch.torch.ExecuteAtenOperationResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'skytorch_wire.service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_COMPRESSION']._serialized_start=2661
-  _globals['_COMPRESSION']._serialized_end=2718
+  _globals['_COMPRESSION']._serialized_start=2876
+  _globals['_COMPRESSION']._serialized_end=2933
   _globals['_CAPABILITIES']._serialized_start=48
   _globals['_CAPABILITIES']._serialized_end=360
   _globals['_ATTACH']._serialized_start=363
@@ -45,38 +45,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STREAMRESPONSE']._serialized_end=1075
   _globals['_ENDED']._serialized_start=1077
   _globals['_ENDED']._serialized_end=1115
-  _globals['_TENSORREF']._serialized_start=1117
-  _globals['_TENSORREF']._serialized_end=1211
-  _globals['_UPDATETENSORREQUEST']._serialized_start=1214
-  _globals['_UPDATETENSORREQUEST']._serialized_end=1373
-  _globals['_UPDATETENSORRESPONSE']._serialized_start=1375
-  _globals['_UPDATETENSORRESPONSE']._serialized_end=1420
-  _globals['_GETTENSORREQUEST']._serialized_start=1422
-  _globals['_GETTENSORREQUEST']._serialized_end=1527
-  _globals['_GETTENSORRESPONSE']._serialized_start=1529
-  _globals['_GETTENSORRESPONSE']._serialized_end=1604
-  _globals['_COPYTENSORREQUEST']._serialized_start=1607
-  _globals['_COPYTENSORREQUEST']._serialized_end=1761
-  _globals['_COPYTENSORRESPONSE']._serialized_start=1763
-  _globals['_COPYTENSORRESPONSE']._serialized_end=1783
-  _globals['_DELETETENSORSREQUEST']._serialized_start=1785
-  _globals['_DELETETENSORSREQUEST']._serialized_end=1872
-  _globals['_DELETETENSORSRESPONSE']._serialized_start=1874
-  _globals['_DELETETENSORSRESPONSE']._serialized_end=1914
-  _globals['_TENSORLIST']._serialized_start=1916
-  _globals['_TENSORLIST']._serialized_end=1972
-  _globals['_INTLIST']._serialized_start=1974
-  _globals['_INTLIST']._serialized_end=1999
-  _globals['_FLOATLIST']._serialized_start=2001
-  _globals['_FLOATLIST']._serialized_end=2028
-  _globals['_BOOLLIST']._serialized_start=2030
-  _globals['_BOOLLIST']._serialized_end=2056
-  _globals['_ARGUMENT']._serialized_start=2059
-  _globals['_ARGUMENT']._serialized_end=2426
-  _globals['_EXECUTEATENOPERATIONREQUEST']._serialized_start=2429
-  _globals['_EXECUTEATENOPERATIONREQUEST']._serialized_end=2583
-  _globals['_EXECUTEATENOPERATIONRESPONSE']._serialized_start=2585
-  _globals['_EXECUTEATENOPERATIONRESPONSE']._serialized_end=2659
-  _globals['_SERVICE']._serialized_start=2721
-  _globals['_SERVICE']._serialized_end=3288
+  _globals['_COPYDESTINATION']._serialized_start=1117
+  _globals['_COPYDESTINATION']._serialized_end=1244
+  _globals['_COPY']._serialized_start=1246
+  _globals['_COPY']._serialized_end=1299
+  _globals['_COPYANSWER']._serialized_start=1301
+  _globals['_COPYANSWER']._serialized_end=1330
+  _globals['_TENSORREF']._serialized_start=1332
+  _globals['_TENSORREF']._serialized_end=1426
+  _globals['_UPDATETENSORREQUEST']._serialized_start=1429
+  _globals['_UPDATETENSORREQUEST']._serialized_end=1588
+  _globals['_UPDATETENSORRESPONSE']._serialized_start=1590
+  _globals['_UPDATETENSORRESPONSE']._serialized_end=1635
+  _globals['_GETTENSORREQUEST']._serialized_start=1637
+  _globals['_GETTENSORREQUEST']._serialized_end=1742
+  _globals['_GETTENSORRESPONSE']._serialized_start=1744
+  _globals['_GETTENSORRESPONSE']._serialized_end=1819
+  _globals['_COPYTENSORREQUEST']._serialized_start=1822
+  _globals['_COPYTENSORREQUEST']._serialized_end=1976
+  _globals['_COPYTENSORRESPONSE']._serialized_start=1978
+  _globals['_COPYTENSORRESPONSE']._serialized_end=1998
+  _globals['_DELETETENSORSREQUEST']._serialized_start=2000
+  _globals['_DELETETENSORSREQUEST']._serialized_end=2087
+  _globals['_DELETETENSORSRESPONSE']._serialized_start=2089
+  _globals['_DELETETENSORSRESPONSE']._serialized_end=2129
+  _globals['_TENSORLIST']._serialized_start=2131
+  _globals['_TENSORLIST']._serialized_end=2187
+  _globals['_INTLIST']._serialized_start=2189
+  _globals['_INTLIST']._serialized_end=2214
+  _globals['_FLOATLIST']._serialized_start=2216
+  _globals['_FLOATLIST']._serialized_end=2243
+  _globals['_BOOLLIST']._serialized_start=2245
+  _globals['_BOOLLIST']._serialized_end=2271
+  _globals['_ARGUMENT']._serialized_start=2274
+  _globals['_ARGUMENT']._serialized_end=2641
+  _globals['_EXECUTEATENOPERATIONREQUEST']._serialized_start=2644
+  _globals['_EXECUTEATENOPERATIONREQUEST']._serialized_end=2798
+  _globals['_EXECUTEATENOPERATIONRESPONSE']._serialized_start=2800
+  _globals['_EXECUTEATENOPERATIONRESPONSE']._serialized_end=2874
+  _globals['_SERVICE']._serialized_start=2936
+  _globals['_SERVICE']._serialized_end=3503
 # @@protoc_insertion_point(module_scope)

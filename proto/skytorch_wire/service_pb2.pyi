@@ -116,6 +116,40 @@ class Ended(_message.Message):
     message: str
     def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
 
+class CopyDestination(_message.Message):
+    __slots__ = ("socket", "host", "port", "intake", "encrypted", "ca", "certified")
+    SOCKET_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    INTAKE_FIELD_NUMBER: _ClassVar[int]
+    ENCRYPTED_FIELD_NUMBER: _ClassVar[int]
+    CA_FIELD_NUMBER: _ClassVar[int]
+    CERTIFIED_FIELD_NUMBER: _ClassVar[int]
+    socket: str
+    host: str
+    port: int
+    intake: str
+    encrypted: bool
+    ca: str
+    certified: str
+    def __init__(self, socket: _Optional[str] = ..., host: _Optional[str] = ..., port: _Optional[int] = ..., intake: _Optional[str] = ..., encrypted: _Optional[bool] = ..., ca: _Optional[str] = ..., certified: _Optional[str] = ...) -> None: ...
+
+class Copy(_message.Message):
+    __slots__ = ("ticket", "secret", "bytes")
+    TICKET_FIELD_NUMBER: _ClassVar[int]
+    SECRET_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    ticket: int
+    secret: bytes
+    bytes: int
+    def __init__(self, ticket: _Optional[int] = ..., secret: _Optional[bytes] = ..., bytes: _Optional[int] = ...) -> None: ...
+
+class CopyAnswer(_message.Message):
+    __slots__ = ("refusal",)
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    refusal: str
+    def __init__(self, refusal: _Optional[str] = ...) -> None: ...
+
 class TensorRef(_message.Message):
     __slots__ = ("storage_id", "dtype", "sizes", "strides", "offset")
     STORAGE_ID_FIELD_NUMBER: _ClassVar[int]

@@ -118,18 +118,20 @@ class Device(_message.Message):
     def __init__(self, type: _Optional[str] = ..., index: _Optional[int] = ..., name: _Optional[str] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
 
 class Endpoint(_message.Message):
-    __slots__ = ("address", "nonce_path", "nonce", "tunnel", "local_socket")
+    __slots__ = ("address", "nonce_path", "nonce", "tunnel", "local_socket", "intake")
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     NONCE_PATH_FIELD_NUMBER: _ClassVar[int]
     NONCE_FIELD_NUMBER: _ClassVar[int]
     TUNNEL_FIELD_NUMBER: _ClassVar[int]
     LOCAL_SOCKET_FIELD_NUMBER: _ClassVar[int]
+    INTAKE_FIELD_NUMBER: _ClassVar[int]
     address: str
     nonce_path: str
     nonce: bytes
     tunnel: str
     local_socket: str
-    def __init__(self, address: _Optional[str] = ..., nonce_path: _Optional[str] = ..., nonce: _Optional[bytes] = ..., tunnel: _Optional[str] = ..., local_socket: _Optional[str] = ...) -> None: ...
+    intake: str
+    def __init__(self, address: _Optional[str] = ..., nonce_path: _Optional[str] = ..., nonce: _Optional[bytes] = ..., tunnel: _Optional[str] = ..., local_socket: _Optional[str] = ..., intake: _Optional[str] = ...) -> None: ...
 
 class CreateSessionRequest(_message.Message):
     __slots__ = ("name", "capabilities", "labels", "lease_seconds", "max_age_seconds", "memory_bytes")

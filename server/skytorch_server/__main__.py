@@ -20,6 +20,7 @@ from .admission_flags import add_admission_flags, check_admission
 from .allowance import Allowance, add_allowance_flags
 from .arguments import FlagGroup, port, positive_int, seconds, size
 from .checkpoints.flags import add_checkpoint_flags
+from .copy_targets import CopyTargets, copy_patterns
 from .limits import CHUNK_BYTES, CHUNK_BYTES_RANGE, DRAIN_SECONDS
 from .logs import set_up_logging
 from .watch_flags import add_watch_flags
@@ -77,6 +78,7 @@ async def _serve(options: argparse.Namespace) -> None:
         metrics_host=options.metrics_host,
         log_format=options.log_format,
         drain_seconds=options.drain_seconds,
+        copy_targets=CopyTargets(options.copy_to or (), insecure=options.insecure),
     )
     loop = asyncio.get_running_loop()
     for number in _STOP_SIGNALS:
@@ -123,6 +125,14 @@ def _add_serving_flags(parser: argparse.ArgumentParser) -> None:
         "SIZE",
         "preferred payload of one frame of bulk data",
         default=size_text(CHUNK_BYTES),
+    )
+    group.value(
+        "--copy-to",
+        copy_patterns,
+        "HOSTS",
+        "servers that sessions may send tensors to: comma separated HOST or HOST:PORT, where * and ? stand for "
+        "anything, as *.team.svc.cluster.local",
+        otherwise="none but those of the same user on this machine",
     )
     group.value("--max-sessions", positive_int, "N", "sessions at a time", default="64")
     group.value(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 from skytorch_wire import PROTOCOL_VERSION, __version__, service_pb2
-from skytorch_wire.features import FUNCTIONS, PYTHON_VERSION
+from skytorch_wire.features import COPIES, FUNCTIONS, PYTHON_VERSION
 
 #: The largest gRPC message that a server accepts unless told otherwise, in bytes. Larger payloads travel in chunks.
 MAX_MESSAGE_BYTES = 300 * 1024 * 1024
@@ -56,7 +56,7 @@ def capabilities(
         compressions=[service_pb2.COMPRESSION_NONE, service_pb2.COMPRESSION_ZSTD],
         max_message_bytes=max_message_bytes,
         chunk_bytes=chunk_bytes,
-        features=[FUNCTIONS] if functions else [],
+        features=[COPIES, FUNCTIONS] if functions else [COPIES],
         python_version=PYTHON_VERSION,
         max_pending_records=pending_records,
         max_pending_bytes=pending_bytes,

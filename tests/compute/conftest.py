@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -100,6 +101,19 @@ sys.exit(main())
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Start servers on a port of this machine."""
+    with _serving(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def serve_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """The same, for all tests of a module."""
+    with _serving(tmp_path_factory.mktemp("servers")) as start:
+        yield start
+
+
+@contextmanager
+def _serving(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
     def start(*flags: str, code: str | None = None, port: int | None = None) -> Server:
@@ -113,11 +127,14 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         assert process.poll() is None, (tmp_path / f"server-{port}.log").read_text()
         return server
 
-    yield start
-    for server in servers:
-        if server.process.poll() is None:
-            server.process.terminate()
-        server.process.wait(TIMEOUT)
+    try:
+        yield start
+    finally:
+        for server in servers:
+            if server.process.poll() is None:
+                server.process.terminate()
+        for server in servers:
+            server.process.wait(TIMEOUT)
 
 
 def free_port() -> int:

@@ -4,6 +4,7 @@
 #include <ATen/EmptyTensor.h>
 #include <ATen/core/Tensor.h>
 
+#include "copies.h"
 #include "generator.h"
 #include "graph.h"
 #include "guarded.h"
@@ -110,10 +111,12 @@ PyObject* stop(PyObject* self, PyObject* args) {
   });
 }
 
-PyObject* append(PyObject* self, PyObject* record) {
-  if (!PyBytes_Check(record)) return PyErr_Format(PyExc_TypeError, "append takes bytes");
+PyObject* append(PyObject* self, PyObject* args) {
+  PyObject* record;
+  int urgent = 0;
+  if (!PyArg_ParseTuple(args, "S|p", &record, &urgent)) return nullptr;
   return guarded([&] {
-    of(self).append({PyBytes_AS_STRING(record), static_cast<size_t>(PyBytes_GET_SIZE(record))});
+    of(self).append({PyBytes_AS_STRING(record), static_cast<size_t>(PyBytes_GET_SIZE(record))}, urgent);
     Py_RETURN_NONE;
   });
 }
@@ -214,7 +217,7 @@ PyMethodDef sink_methods[] = {
     {"send_to", send_to, METH_VARARGS, "send_to(socket, stream): write frames to a Unix socket until it, the stream or the session ends."},
     {"receive_from", receive_from, METH_VARARGS, "receive_from(socket) -> a serialized Ended, or nothing, once the other end is gone."},
     {"stop", stop, METH_VARARGS, "stop(kind, message): end the session; kind is 'closed' or 'lost'."},
-    {"append", append, METH_O, "append(record): add one record that Python wrote."},
+    {"append", append, METH_VARARGS, "append(record, urgent=False): add one record that Python wrote."},
     {"limit_ahead", limit_ahead, METH_O, "limit_ahead(records): the most that the server takes in and has not executed."},
     {"save", save, METH_VARARGS, "save(name, pickle, addresses) -> keys: keep the storages of tensors (their _cdata) under a name."},
     {"may_share", may_share, METH_NOARGS, "may_share(): the server is on this machine, so that large data can pass through shared memory."},
@@ -371,6 +374,7 @@ PyMethodDef methods[] = {
     {"register_whole", whole, METH_O, "register_whole(names): send these aten ops as they are, not taken apart."},
     {"borrow_kernels", borrow, METH_VARARGS, "borrow_kernels(names, from, to): give aten ops the kernels that they have for another key."},
     {"set_exception_factory", exceptions, METH_O, "set_exception_factory(f): f makes the exceptions that are raised here."},
+    {"set_carrier", set_carrier, METH_O, "set_carrier(f): f(tensor, index) brings a tensor to another Compute's device, or answers with None."},
     {"op_number", op_number, METH_O, "op_number(name) -> the number of an op in a graph's definition."},
     {"storage_number", storage_number, METH_VARARGS, "storage_number(device, storage) -> the number on the wire of a storage (its _cdata) of the device's session."},
     {"adopt", adopt_parcel, METH_VARARGS, "adopt(device, parcel, [(slot, bytes, dtype, sizes, strides, offset)]) -> tensors, views of what a parcel's slots hold."},

@@ -99,11 +99,11 @@ void Sink::free_storage(uint64_t id) noexcept {
   }
 }
 
-void Sink::append(std::string_view record) {
+void Sink::append(std::string_view record, bool urgent) {
   if (stopped()) return;
   Entry entry(*this);
   entry.out().raw(record.data(), record.size());
-  entry.commit();
+  entry.commit(urgent);
 }
 
 std::string Sink::ask(std::string_view record) {

@@ -109,8 +109,8 @@ class Sink {
   bool shares();
   // The server is on this machine.
   void may_share();
-  // Adds one record that Python wrote; dropped when the session is over. Never waits.
-  void append(std::string_view record);
+  // Adds one record that Python wrote; dropped when the session is over. Never waits. `urgent`: another one may wait for it.
+  void append(std::string_view record, bool urgent = false);
   // The same, and waits while too much is under way. Raises when the session is over.
   void append_bulk(std::string_view record);
   // As `append`, and answers with the reply.

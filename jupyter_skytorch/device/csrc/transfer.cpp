@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <torch/library.h>
 
+#include "copies.h"
 #include "encoder.h"
 #include "factories.h"
 #include "together.h"
@@ -119,11 +120,26 @@ void check_copy(const at::Tensor& source, const at::Tensor& target) {
   if (source.has_storage() && target.has_storage() && source.device() == target.device()) at::assert_no_partial_overlap(target, source);
 }
 
+at::Tensor copy_from(const at::Tensor& source, const at::Tensor& target, bool non_blocking);
+
+// From one Compute to another: between their servers, else through here.
+void copy_across(const at::Tensor& source, const at::Tensor& target, bool non_blocking) {
+  bool narrow_there = target.element_size() < source.element_size();
+  at::Tensor ready = (narrow_there ? source.to(target.scalar_type()) : source).contiguous().resolve_conj().resolve_neg();
+  at::Tensor landed = carried(ready, target.device().index());
+  if (!landed.defined()) {
+    copy_from(downloaded(ready), target, non_blocking);
+    return;
+  }
+  forget_read_ahead(target);
+  if (!becomes(landed, target)) copy_on_server(landed, target, non_blocking);
+}
+
 at::Tensor copy_from(const at::Tensor& source, const at::Tensor& target, bool non_blocking) {
   check_copy(source, target);
   if (is_sky(source) && is_sky(target)) {
     if (handle_of(source).sink == handle_of(target).sink) copy_on_server(source, target, non_blocking);
-    else copy_from(downloaded(source), target, non_blocking);
+    else copy_across(source, target, non_blocking);
     return target;
   }
   if (is_sky(source)) {

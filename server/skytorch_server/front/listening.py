@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import logging
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from skytorch_server.loopback import is_loopback
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,16 +103,6 @@ def listen_on_socket(server: grpc.aio.Server, path: Path) -> Listening:
     except RuntimeError as error:
         raise ListenError(f"can't listen on {path}") from error
     return Listening([f"unix:{path}"], 0, [])
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is a name or address of loopback."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _bracketed(host: str) -> str:

@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection
 from skytorch_server.allowance import Allowance
 from skytorch_server.audit import Audit
 from skytorch_server.calls import MessageLimit
+from skytorch_server.copy_targets import CopyTargets
 from skytorch_server.limits import CHUNK_BYTES, CHUNK_BYTES_RANGE, DRAIN_SECONDS, MAX_MESSAGE_BYTES, channel_options
 from skytorch_server.metrics.registry import SOURCES
 from skytorch_server.metrics.sampler import Sampler
@@ -84,6 +85,7 @@ class Server:
         metrics_host: str = "127.0.0.1",
         log_format: str = "text",
         drain_seconds: float = DRAIN_SECONDS,
+        copy_targets: CopyTargets | None = None,
     ) -> None:
         """Prepares a server; nothing listens yet.
 
@@ -107,6 +109,7 @@ class Server:
             metrics_host: the address of that port.
             log_format: of the sessions' logs: one of :data:`skytorch_server.logs.FORMATS`.
             drain_seconds: what sessions have to finish what was issued and to write checkpoints when the server stops.
+            copy_targets: the servers that sessions may send tensors to. None: those of this user on this machine.
 
         Raises:
             SecretFileError: `token_file` can't be read or understood.
@@ -129,6 +132,7 @@ class Server:
         self._audit = Audit(audit_log)
         self._metrics_place = None if metrics_port is None else (metrics_host, metrics_port)
         self._log_format = log_format
+        self._copy_targets = copy_targets or CopyTargets()
         self._listening: asyncio.Future[Listening] = asyncio.get_running_loop().create_future()
         self._drain_seconds = drain_seconds
         self._stop = asyncio.Event()
@@ -181,6 +185,7 @@ class Server:
             log_format=self._log_format,
             quotas=self._quotas,
             audit=self._audit,
+            copy_targets=self._copy_targets,
         )
         door = Door(folder / FRONT_SOCKET_NAME, sessions.tunnel, self._tls)
         gate = Gate(self._principals, self._limit, door.address_of, self._audit)

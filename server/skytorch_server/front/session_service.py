@@ -188,8 +188,9 @@ class SessionService(sessions_pb2_grpc.SessionsServicer):
             nonce_path=str(worker.spec.nonce),
             nonce=worker.nonce,
             local_socket=str(worker.spec.local_socket),
+            intake=str(worker.spec.intake_socket),
         )
-        relayed = sessions_pb2.Endpoint(address="", tunnel=worker.spec.tunnel)
+        relayed = sessions_pb2.Endpoint(address="", tunnel=worker.spec.tunnel, intake=worker.spec.intake)
         return [direct, relayed] if self._direct else [relayed]
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from skytorch_server.allowance import Allowance, Granted
     from skytorch_server.audit import Audit
+    from skytorch_server.copy_targets import CopyTargets
 
     from .checkpoints import Checkpoints
     from .forkserver import ForkServer
@@ -67,6 +68,7 @@ class Sessions:
         log_format: str,
         quotas: Quotas,
         audit: Audit,
+        copy_targets: CopyTargets,
     ) -> None:
         """`folder` is ours alone (0700); `limit` is the number of sessions at a time.
 
@@ -84,6 +86,7 @@ class Sessions:
         self._max_message_bytes = max_message_bytes
         self._log_format = log_format
         self._quotas = quotas
+        self._copy_targets = copy_targets
         self.audit = audit
         self._active: dict[str, Session] = {}
         self._ended: OrderedDict[str, tuple[float, Session]] = OrderedDict()
@@ -131,10 +134,13 @@ class Sessions:
         return session
 
     def tunnel(self, name: str) -> Path | None:
-        """Where the process of the active session with a tunnel of this name takes its stream, and that alone."""
+        """Where the process of an active session takes its stream, or tensors from servers, and that alone."""
         for session in self._active.values():
-            if hmac.compare_digest(session.worker.spec.tunnel.encode(), name.encode()):
-                return session.worker.spec.local_socket
+            spec = session.worker.spec
+            if hmac.compare_digest(spec.tunnel.encode(), name.encode()):
+                return spec.local_socket
+            if hmac.compare_digest(spec.intake.encode(), name.encode()):
+                return spec.intake_socket
         return None
 
     async def create(self, principal: str, name: str, labels: Mapping[str, str], granted: Granted) -> Session:
@@ -161,6 +167,8 @@ class Sessions:
             session_id=session_id,
             attach_secret=secrets.token_bytes(32),
             tunnel=secrets.token_hex(16),
+            intake=secrets.token_hex(16),
+            copy_targets=self._copy_targets,
             boot_id=self.boot_id,
             folder=self._folder / session_id,
             chunk_bytes=self._chunk_bytes,

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     import torch
 
+    from .copies import Copies
+
     FunctionHook = Callable[
         [int, str, Mapping[int, torch.Tensor], Sequence[bytes], Callable[[int, bytes], None]],
         tuple[bytes, list[torch.Tensor]],
@@ -58,6 +60,9 @@ class Executor(Protocol):
         names (as their bytes), the call in parts, and what takes the function's output (1 stdout, 2 stderr).
         It answers with the reply, and with what the parcel holds.
         """
+
+    def serve_copies(self, hook: Copies) -> None:
+        """Have `hook`'s methods send tensors to other servers and take in theirs, from now on. Called on the thread."""
 
     def begin(self) -> None:
         """Begin the log anew, with record 1: of what the session holds, only named objects stay.

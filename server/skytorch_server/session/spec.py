@@ -11,10 +11,12 @@ from skytorch_server.limits import capabilities
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from skytorch_server.copy_targets import CopyTargets
     from skytorch_wire import service_pb2
 
 SOCKET_NAME = "s"
 LOCAL_SOCKET_NAME = "l"
+INTAKE_SOCKET_NAME = "c"
 NONCE_NAME = "nonce"
 LAST_OP_NAME = "last-op"
 #: Of the front, in the folder above the sessions'.
@@ -29,6 +31,8 @@ class SessionSpec:
     attach_secret: bytes = field(repr=False)
     tunnel: str = field(repr=False)
     """What the server's port is asked for to get here; nobody is told but the session's creator."""
+    intake: str = field(repr=False)
+    """What it is asked for by servers that bring tensors; the creator tells them."""
     boot_id: str
     folder: Path
     """Ours alone (0700); holds the socket and the nonce, and goes when the session ends."""
@@ -41,6 +45,7 @@ class SessionSpec:
     log_level: int
     log_format: str
     audit_log: Path | None
+    copy_targets: CopyTargets
     functions: bool = True
     """Whether functions that the client sends are run."""
     checkpoints: Path | None = None
@@ -54,6 +59,11 @@ class SessionSpec:
     def local_socket(self) -> Path:
         """Takes the messages of StreamOperations without gRPC."""
         return self.folder / LOCAL_SOCKET_NAME
+
+    @property
+    def intake_socket(self) -> Path:
+        """Takes tensors from other servers."""
+        return self.folder / INTAKE_SOCKET_NAME
 
     @property
     def last_op(self) -> Path:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf.message import DecodeError
 
+from skytorch_server import tensors
 from skytorch_server.calls import MessageLimit
 from skytorch_server.limits import version_mismatch
 from skytorch_wire import service_pb2
@@ -128,6 +129,7 @@ class Stream:
             await self._route.begin()
         finally:
             skip.cancel()
+        tensors.clear()
 
     def reopened(self, *, by_socket: bool) -> bytes:
         """Makes the route ready; the answer to `attach`."""

@@ -20,7 +20,9 @@ from skytorch_wire import sessions_pb2_grpc
 
 from . import executor as native_executor
 from .checkpoints import Checkpoints
+from .copies import Copies
 from .functions import Functions
+from .intake import Intake
 from .local_stream import LocalStreams
 from .replies import Replies
 from .spec import FRONT_SOCKET_NAME, Started
@@ -65,6 +67,8 @@ async def _serve(spec: SessionSpec, front: Connection, functions: Functions, aud
         return
     if spec.functions:
         executor.serve_functions(functions, spec.memory_bytes)
+    copies = Copies(spec.copy_targets)
+    executor.serve_copies(copies)
     replies = Replies(executor)
     stream = Stream(spec, executor, replies, audit)
     server = grpc.aio.server(
@@ -76,14 +80,16 @@ async def _serve(spec: SessionSpec, front: Connection, functions: Functions, aud
         **Unary(spec, executor, replies).handlers(),
     }
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("skytorch.torch.Service", handlers)])
-    service = WorkerService(executor, functions, stream, Checkpoints(spec.checkpoints, executor))
+    service = WorkerService(executor, functions, copies, stream, Checkpoints(spec.checkpoints, executor))
     sessions_pb2_grpc.add_WorkerServicer_to_server(service, server)
     server.add_insecure_port(f"unix:{spec.socket}")
     await server.start()
     local = await LocalStreams.listen(spec, stream, replies.stream)
+    intake = await Intake.listen(spec, copies.tickets)
     front.send_bytes(Started().to_bytes())
     asked = await _told_to_end(front)
     local.close()
+    intake.close()
     await server.stop(None)
     if not asked:
         # The front is gone and can't clean up after us any more.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from .checkpoints import Checkpoints
+    from .copies import Copies
     from .executor import Executor
     from .functions import Functions
     from .stream import Stream
@@ -27,9 +28,12 @@ if TYPE_CHECKING:
 class WorkerService(sessions_pb2_grpc.WorkerServicer):
     """None but the freeing of what has no name waits for what the executor is at."""
 
-    def __init__(self, executor: Executor, functions: Functions, stream: Stream, checkpoints: Checkpoints) -> None:
+    def __init__(
+        self, executor: Executor, functions: Functions, copies: Copies, stream: Stream, checkpoints: Checkpoints
+    ) -> None:
         self._executor = executor
         self._functions = functions
+        self._copies = copies
         self._stream = stream
         self._checkpoints = checkpoints
         self._process = psutil.Process()
@@ -46,6 +50,7 @@ class WorkerService(sessions_pb2_grpc.WorkerServicer):
     async def Cancel(self, request: sessions_pb2.CancelRequest, _context: Context) -> sessions_pb2.CancelResponse:  # noqa: N802
         self._executor.cancel(request.from_sequence, request.through_sequence)
         self._functions.interrupt(request.from_sequence, request.through_sequence)
+        self._copies.interrupt(request.from_sequence, request.through_sequence)
         return sessions_pb2.CancelResponse()
 
     async def ReplaceSecret(  # noqa: N802

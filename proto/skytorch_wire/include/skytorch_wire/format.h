@@ -51,6 +51,11 @@ enum class Record : uint8_t {
   kLoad = 46,         // name; replied as data: the pickle, and the storages, which are in its parcel (objects.cpp)
   kForget = 48,       // name; replied as data: whether there was such an object
   kObjects = 49,      // replied as data: the objects that have names, and their sizes
+  kExpect = 50,       // ticket, slot, bytes, seconds, secret (32 bytes): memory for what another server sends by this ticket, for so long
+  kSend = 51,         // ticket, secret (32 bytes), destination (a CopyDestination), value (a tensor): sends it, contiguous, to the
+                      // session that expects it; replied as data: an outcome, and why
+  kReceive = 52,      // ticket: leaves a parcel with what came by it
+  kWithdraw = 53,     // ticket: nothing is expected any more
 };
 
 enum class Value : uint8_t {
@@ -111,6 +116,13 @@ enum class Reply : uint8_t {
   kOutput = 9,   // sequence, 1 (stdout) or 2 (stderr), data: what a function has written since
 };
 
+// What became of kSend, the first byte of its reply; the rest says why.
+enum class Sent : uint8_t {
+  kArrived = 0,
+  kNoWay = 1,   // this server can't reach the other one, or may not
+  kBroken = 2,  // it could, and this copy came to nothing
+};
+
 enum class ErrorKind : uint8_t {
   kRuntime = 0,
   kIndex = 1,
@@ -140,6 +152,10 @@ constexpr uint64_t kMaxObjectNameBytes = 1u << 8;
 constexpr uint64_t kMaxPickleBytes = 16u << 20;
 constexpr uint64_t kMaxPicklesBytes = 256u << 20;  // of a session's objects together
 constexpr uint64_t kMaxParcels = 1u << 8;
+constexpr uint64_t kMaxTickets = 1u << 8;  // that a session has open
+constexpr uint64_t kMaxTicketSeconds = 120;
+constexpr size_t kTicketSecretBytes = 32;
+constexpr uint64_t kMaxDestinationBytes = 1u << 16;
 constexpr uint8_t kMaxDtype = 63;
 
 // A layout's second byte.

@@ -116,6 +116,17 @@ class Structure {
         in_.text(kMaxObjectNameBytes);
         return;
       case Record::kObjects: return;
+      case Record::kExpect:
+        varints(4);
+        in_.raw(kTicketSecretBytes);
+        return;
+      case Record::kSend:
+        in_.varint();
+        in_.raw(kTicketSecretBytes);
+        in_.text(kMaxDestinationBytes);
+        return tensor(tag<Value>());
+      case Record::kReceive:
+      case Record::kWithdraw: return varints(1);
     }
     throw Malformed("a record of an unknown kind");
   }

@@ -45,6 +45,7 @@ class Executor final : ReplyPort {
   bool detach();
 
   Functions& functions() { return interpreter_.functions(); }
+  Copies& copies() { return interpreter_.copies(); }
   // What may be taken in and not executed, beside one message: more waits with the client.
   struct Limits {
     uint64_t records, bytes;

@@ -118,6 +118,10 @@ void Interpreter::execute(Reader& in, uint64_t sequence, ReplyPort& port) {
     case Record::kLoad: load(in, port); break;
     case Record::kForget: forget(in, port); break;
     case Record::kObjects: list_objects(port); break;
+    case Record::kExpect: expect(in); break;
+    case Record::kSend: send(in, port); break;
+    case Record::kReceive: receive(in); break;
+    case Record::kWithdraw: copies_.withdraw(in.varint()); break;
     default: throw Malformed("a record of an unknown kind");
   }
   count();
@@ -140,6 +144,7 @@ void Interpreter::begin() {
   generators_ = {};
   devices_ = {};
   parcels_.clear();
+  copies_.clear();
   store_.clear(kEarlierOrigin);
   segment_.reset();
   profile_.reset();

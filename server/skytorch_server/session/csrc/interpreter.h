@@ -7,6 +7,7 @@
 #include <atomic>
 #include <functional>
 
+#include "copies.h"
 #include "failure.h"
 #include "functions.h"
 #include "graphs.h"
@@ -56,6 +57,7 @@ class Interpreter {
   // Where the op stands that was called last, or null.
   const Operator* const* running() const { return &current_; }
   Objects& objects() { return objects_; }
+  Copies& copies() { return copies_; }
 
  private:
   void execute(wire::Reader& in, uint64_t sequence, ReplyPort& port);
@@ -90,6 +92,11 @@ class Interpreter {
   void function(wire::Reader& in, ReplyPort& port);
   void output(uint64_t stream, std::string_view text, ReplyPort& port);
   void resized(uint64_t id);
+  // In copies.cpp.
+  void expect(wire::Reader& in);
+  void send(wire::Reader& in, ReplyPort& port);
+  void receive(wire::Reader& in);
+
   // In objects.cpp.
   void save(wire::Reader& in, ReplyPort& port);
   void load(wire::Reader& in, ReplyPort& port);
@@ -121,6 +128,7 @@ class Interpreter {
   Objects objects_{store_};
   Parcels parcels_{store_};
   Functions functions_;
+  Copies copies_;
 
   uint64_t sequence_ = 0;
   uint64_t origin_ = 0;  // names the current record where it fails

@@ -84,6 +84,11 @@ PyObject* serve_functions(PyObject* self, PyObject* args) {
   Py_RETURN_NONE;
 }
 
+PyObject* serve_copies(PyObject* self, PyObject* hook) {
+  of(self).copies().serve(hook);
+  Py_RETURN_NONE;
+}
+
 PyObject* begin(PyObject* self, PyObject*) {
   return guarded([&] {
     of(self).begin();
@@ -151,6 +156,7 @@ PyMethodDef methods[] = {
     {"resume", resume, METH_VARARGS, "resume(replies_received, by_socket) -> the first record of the last frame that arrived: what the client lacks is sent again."},
     {"detach", detach, METH_NOARGS, "detach() -> whether the stream's connection, which is used no more, had whole messages only."},
     {"serve_functions", serve_functions, METH_VARARGS, "serve_functions(hook, max_bytes): have the hook run functions, whose calls have at most so many bytes, 0: any number."},
+    {"serve_copies", serve_copies, METH_O, "serve_copies(hook): have the hook send tensors to other servers, and take in theirs."},
     {"begin", begin, METH_NOARGS, "begin(): begin the log anew, with record 1, as one submission; named objects alone stay."},
     {"collect", collect, METH_NOARGS, "collect() -> [(route, kind, payload)]: what is to be sent; kind 0 message, 1 done, 2 malformed."},
     {"fileno", fileno_, METH_NOARGS, "fileno() -> a descriptor that is readable when there is something to collect."},
