@@ -14,7 +14,6 @@ from jupyter_skytorch.compute import connect, opening
 from jupyter_skytorch.compute.copying import destination
 from jupyter_skytorch.device.errors import SessionLost
 from jupyter_skytorch.session import take_detours
-from skytorch_wire import service_pb2
 from skytorch_wire.format import DTYPES
 from tests.faults.proxy import Proxy, proxy
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from jupyter_skytorch.compute import Compute
+    from skytorch_wire import service_pb2
     from tests.certificates import Certificates
 
     from .conftest import Server
