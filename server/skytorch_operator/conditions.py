@@ -24,6 +24,8 @@ class Trouble:
 
     reason: str
     message: str
+    #: It needs nobody's help.
+    passes: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,13 @@ class Seen:
 
     @property
     def is_wanted_and_ready(self) -> bool:
-        """Whether it can be used."""
-        return self.is_ready and self.trouble is None and not self.compute["spec"]["suspend"]
+        """Whether it can be used, as it says now."""
+        return self.serves and self.trouble is None
+
+    @property
+    def serves(self) -> bool:
+        """Whether something runs that is to be asked when it was used, though perhaps not with the latest changes."""
+        return self.is_ready and not self.compute["spec"]["suspend"]
 
     @property
     def is_ready(self) -> bool:
@@ -57,7 +64,7 @@ class Seen:
     def verdict(self) -> tuple[str, str, Trouble | None]:
         """The reason and message of Ready, and what is wrong, if something is."""
         if self.trouble is not None:
-            return self.trouble.reason, self.trouble.message, self.trouble
+            return self.trouble.reason, self.trouble.message, None if self.trouble.passes else self.trouble
         if self.compute["spec"]["suspend"]:
             return "Suspended", "nothing runs; the volumes are kept", None
         if self.is_ready:

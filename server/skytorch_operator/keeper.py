@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 from kubernetes_asyncio.client import ApiException
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 #: Looks that are under way at a time, and questions to servers.
 CONCURRENCY = 16
-#: Events come in bursts: so long after a look the next one waits for the rest of them.
-GAP = 0.1
+#: Events come in bursts: so long after a look the next one waits for the rest of them. It waits longer and longer while
+#: they don't end, as when somebody else changes what is changed here, until nothing happened for a while.
+GAP, GROWTH, LONGEST_GAP = 0.1, 1.3, 5.0
+WHILE = 10.0
 #: A look that failed, or found something missing, is repeated after so many seconds at first, twice as many then.
 SOON = 1.0
 LATER = 120.0
@@ -42,6 +44,7 @@ class Keepers:
         self._idleness = idleness
         self._looks = asyncio.Semaphore(CONCURRENCY)
         self._questions = asyncio.Semaphore(CONCURRENCY)
+        self._asking: set[asyncio.Task[Any]] = set()
         self._keepers: dict[tuple[str, str], tuple[asyncio.Task[None], asyncio.Event]] = {}
 
     def wake(self, namespace: str, name: str) -> None:
@@ -55,7 +58,7 @@ class Keepers:
 
     async def close(self) -> None:
         """Ends them all."""
-        tasks = [task for task, _ in self._keepers.values()]
+        tasks = [*self._asking, *(task for task, _ in self._keepers.values())]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -64,7 +67,7 @@ class Keepers:
         where = f"{namespace}/{name}"
         clock = asyncio.get_running_loop().time
         uid = ""
-        delay, ask_at = SOON, 0.0
+        delay, gap, ask_at = SOON, GAP, 0.0
         while True:
             woken.clear()
             ok, outcome = await _guarded(where, self._look(namespace, name))
@@ -79,20 +82,29 @@ class Keepers:
                 again, delay = clock() + delay, min(2 * delay, LATER)
             if outcome is not None:
                 uid = outcome.seen.compute["metadata"]["uid"]
-            await asyncio.sleep(GAP)
+            await asyncio.sleep(gap)
+            gap = min(GROWTH * gap, LONGEST_GAP)
+            waits_since = clock()
             while not woken.is_set() and (left := again - clock()) > 0:
-                if outcome is not None and outcome.seen.is_wanted_and_ready:
+                if outcome is not None and outcome.seen.serves:
                     if clock() >= ask_at:
                         ask_at = clock() + PERIOD
-                        await _guarded(where, self._ask(outcome))
-                        continue
+                        # Beside all else: a server that doesn't answer isn't waited for.
+                        self._start_asking(where, outcome)
                     left = min(left, ask_at - clock())
                 with suppress(TimeoutError):
                     await asyncio.wait_for(woken.wait(), left)
+            if clock() - waits_since > WHILE:
+                gap = GAP
 
     async def _look(self, namespace: str, name: str) -> Outcome | None:
         async with self._looks:
             return await self._reconciler.look(namespace, name)
+
+    def _start_asking(self, where: str, outcome: Outcome) -> None:
+        asking = asyncio.create_task(_guarded(where, self._ask(outcome)), name=f"question to {where}")
+        self._asking.add(asking)
+        asking.add_done_callback(self._asking.discard)
 
     async def _ask(self, outcome: Outcome) -> None:
         async with self._questions:

@@ -52,6 +52,13 @@ def is_owned(found: Object, compute: Object) -> bool:
     return any(owner["uid"] == compute["metadata"]["uid"] and owner.get("controller") for owner in owners)
 
 
+def is_owned_by_namesake(found: Object, compute: Object) -> bool:
+    """Whether an object belongs to a Compute of that name which isn't there any more."""
+    owners = found["metadata"].get("ownerReferences") or []
+    named = "Compute", compute["metadata"]["name"], compute["apiVersion"]
+    return any((owner["kind"], owner["name"], owner["apiVersion"]) == named for owner in owners)
+
+
 def secret(compute: Object, data: dict[str, str]) -> Object:
     """The Secret with the Compute's credentials."""
     return {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata(compute), "data": data}

@@ -18,7 +18,7 @@ from skytorch_operator.override import overridden
 from skytorch_operator.policy import NotAllowedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from skytorch_operator.api import Api, Object
     from skytorch_operator.policy import Policy
@@ -36,9 +36,9 @@ class Outcome:
 class Obstacle(Exception):  # noqa: N818 - not an error of the operator's
     """Something stands where an object of the Compute's should be."""
 
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.trouble = Trouble(reason, message)
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.message)
+        self.trouble = trouble
 
 
 class Reconciler:
@@ -56,25 +56,26 @@ class Reconciler:
         compute = await self._api.get("computes", namespace, name)
         if compute is None or "deletionTimestamp" in compute["metadata"]:
             return None
-        stateful_set, pod, trouble = None, None, None
+        stateful_set: Object | None
+        pod, trouble, settled = None, None, True
         try:
             await self._secret(compute)
             await self._same("services", objects.service(compute), compute, ("/spec/ports", "/spec/selector"))
             stateful_set = await self._stateful_set(compute)
         except Obstacle as obstacle:
-            trouble = obstacle.trouble
+            trouble, settled = obstacle.trouble, False
+            stateful_set = await self._scaled(compute)
         except NotAllowedError as refusal:
+            # Only a change of the Compute helps, and that is an event.
             trouble = Trouble("NotAllowed", str(refusal))
             stateful_set = await self._scaled(compute)
         if stateful_set is not None:
             pod = await self._pod(stateful_set)
             if pod is None and trouble is None and not compute["spec"]["suspend"]:
-                trouble = await self._why_no_pod(stateful_set)
+                trouble, settled = await self._why_no_pod(stateful_set), False
         seen = Seen(compute, stateful_set, pod, trouble)
         await self._say(seen)
-        missing = pod is None and not compute["spec"]["suspend"]
-        refused = trouble is not None and trouble.reason == "NotAllowed"
-        return Outcome(seen, settled=refused or not missing)
+        return Outcome(seen, settled)
 
     def forget(self, uid: str) -> None:
         """Drops what is remembered of a Compute that is gone."""
@@ -88,13 +89,14 @@ class Reconciler:
         if found is None:
             # Making keys takes processor time, which the watches need.
             data = await asyncio.to_thread(credentials.fresh, name, namespace)
-            await self._create("secrets", objects.secret(compute, data))
-            self._tell(compute, "Normal", "Created", "made the Secret, the Service and the StatefulSet")
+            await _accepted(self._api.create("secrets", namespace, objects.secret(compute, data)))
             return
         _check_owner("Secret", found, compute)
         if not credentials.good(found, name, namespace):
             data = await asyncio.to_thread(credentials.fresh, name, namespace)
-            await self._api.replace("secrets", found, {"/data": data})
+            # Whoever has the token needn't get a new one because a certificate runs out.
+            kept = {part: value for part, value in (found.get("data") or {}).items() if part == "token" and value}
+            await self._api.replace("secrets", found, {"/data": data | kept})
 
     async def _stateful_set(self, compute: Object) -> Object:
         wanted = objects.stateful_set(compute)
@@ -106,7 +108,7 @@ class Reconciler:
             found = await self._api.get("persistentvolumeclaims", metadata["namespace"], name)
             labels = (found["metadata"].get("labels") or {}) if found else objects.labels(compute)
             if labels.get(objects.NAME_LABEL) != metadata["name"]:
-                raise Obstacle("NameTaken", f"the volume {name} isn't this Compute's: choose another name")
+                raise Obstacle(Trouble("NameTaken", f"the volume {name} isn't this Compute's: choose another name"))
         return await self._same("statefulsets", wanted, compute, ("/spec/replicas", "/spec/template"))
 
     async def _scaled(self, compute: Object) -> Object | None:
@@ -126,22 +128,16 @@ class Reconciler:
         found = await self._api.get(plural, metadata["namespace"], metadata["name"])
         key = compute["metadata"]["uid"], plural
         if found is None:
-            found = await self._create(plural, wanted)
+            found = await _accepted(self._api.create(plural, metadata["namespace"], wanted))
+            if plural == "statefulsets":
+                self._tell(compute, "Normal", "Created", "made the Secret, the Service and the StatefulSet")
         else:
             _check_owner(wanted["kind"], found, compute)
             if self._written.get(key) == (_digest(wanted), _version(found)):
                 return found
-            found = await self._api.replace(plural, found, {path: _at(wanted, path) for path in paths})
+            found = await _accepted(self._api.replace(plural, found, {path: _at(wanted, path) for path in paths}))
         self._written[key] = _digest(wanted), _version(found)
         return found
-
-    async def _create(self, plural: str, wanted: Object) -> Object:
-        try:
-            return await self._api.create(plural, wanted["metadata"]["namespace"], wanted)
-        except ApiException as failure:
-            if failure.status in {HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY}:
-                raise Obstacle("Refused", _words(failure)) from None
-            raise
 
     async def _pod(self, stateful_set: Object) -> Object | None:
         metadata = stateful_set["metadata"]
@@ -188,11 +184,26 @@ class Reconciler:
                     self._tell(compute, "Normal", kind, condition["message"])
 
 
+async def _accepted(write: Awaitable[Object]) -> Object:
+    """What was written, or the API server's reason not to: a quota, a webhook, or a value that only it can judge."""
+    try:
+        return await write
+    except ApiException as failure:
+        if failure.status in {HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY}:
+            raise Obstacle(Trouble("Refused", _words(failure))) from None
+        raise
+
+
 def _check_owner(kind: str, found: Object, compute: Object) -> None:
     if objects.is_owned(found, compute):
         return
     name = compute["metadata"]["name"]
-    raise Obstacle("NameTaken", f"there is a {kind} named {name} that isn't this Compute's: choose another name")
+    if objects.is_owned_by_namesake(found, compute):
+        message = f"the {kind} of the former Compute named {name} goes first"
+        raise Obstacle(Trouble("Replacing", message, passes=True))
+    raise Obstacle(
+        Trouble("NameTaken", f"there is a {kind} named {name} that isn't this Compute's: choose another name")
+    )
 
 
 def _words(failure: ApiException) -> str:

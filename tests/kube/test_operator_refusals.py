@@ -82,6 +82,14 @@ async def test_what_the_configuration_does_not_allow_is_not_run(computes: Comput
     assert pod["spec"]["serviceAccountName"] == "trainer"
 
 
+async def test_what_only_the_api_server_can_judge_is_said_in_its_words(computes: Computes) -> None:
+    await computes.create("gpu", labels={"team": "not a value"})
+    degraded = await computes.condition("gpu", "Degraded", reason="Refused")
+    assert "a valid label must" in degraded["message"]
+    await computes.change("gpu", labels={"team": "blue"})
+    await computes.ready("gpu")
+
+
 async def test_one_that_runs_can_still_be_suspended_when_it_asks_for_too_much(computes: Computes) -> None:
     await computes.create("gpu")
     await computes.ready("gpu")
