@@ -41,6 +41,8 @@ class Calls:
         #: How often a watch was told that what it wants to go on from is gone.
         self.gone = 0
         self._cut = False
+        self._outdated = False
+        self._told: set[str] = set()
         self._streams: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -63,7 +65,9 @@ class Calls:
         self._cut = True
         self._loop.call_soon_threadsafe(self._break)
 
-    def mend(self) -> None:
+    def mend(self, *, outdated: bool = False) -> None:
+        """Lets all through again; `outdated`: the first time, watches want to go on from a past that nobody remembers."""
+        self._outdated, self._told = outdated, set()
         self._cut = False
 
     def close(self) -> None:
@@ -98,6 +102,13 @@ class Calls:
         # The last connections to the API server say goodbye.
         await asyncio.sleep(0.25)
 
+    def _query(self, request: web.Request) -> dict[str, str]:
+        query = dict(request.query)
+        if self._outdated and "watch" in query and request.path not in self._told:
+            self._told.add(request.path)
+            query["resourceVersion"] = "1"
+        return query
+
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if self._cut:
             assert request.transport is not None
@@ -112,7 +123,7 @@ class Calls:
         self._streams.add(task)
         try:
             async with self._session.request(
-                request.method, url, params=request.query, headers=headers, data=body or None
+                request.method, url, params=self._query(request), headers=headers, data=body or None
             ) as answer:
                 passed = {name: value for name, value in answer.headers.items() if name.lower() not in HOPS}
                 response = web.StreamResponse(status=answer.status, headers=passed)

@@ -39,11 +39,6 @@ class ControlPlane:
     def url(self) -> str:
         return yaml.safe_load(self.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
 
-    @property
-    def etcd_url(self) -> str:
-        command = self._command("etcd")
-        return command[command.index(b"--listen-client-urls") + 1].decode()
-
     def kubeconfig_for(self, path: Path, token: str, *, namespace: str = "default", url: str = "") -> Path:
         """Writes a kubeconfig of whoever has `token`, who reaches the API at `url`, or else at the server itself."""
         content = yaml.safe_load(self.kubeconfig.read_text())
