@@ -347,7 +347,7 @@ class Compute:
         refuse_forked()
         with one_line_errors():
             with waiting(f"waiting for {self.name}") as say:
-                if resume and self.state == "suspended":
+                if resume and provision.state == "suspended":
                     control.run(provision.suspend(suspend=False), _APPLY_SECONDS)
                 control.run(provision.ready(timeout, say), timeout + 1.0)
             with one_at_a_time(left(deadline)):

@@ -89,7 +89,7 @@ async def test_after_a_kernel_died_its_session_is_found_by_the_secret(
     compute = Compute("one", image="skytorch/server", host="127.0.0.1", port=port)
     await compute.ready()
     await servers.start("one", port)
-    died = subprocess.run([sys.executable, "-c", KERNEL], capture_output=True, text=True, timeout=60, check=False)
+    died = subprocess.run([sys.executable, "-c", KERNEL], capture_output=True, text=True, timeout=150, check=False)
     assert died.returncode == 0, died.stderr
     session_id = died.stdout.strip()
 

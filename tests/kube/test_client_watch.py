@@ -17,6 +17,7 @@ from jupyter_skytorch.session import control
 if TYPE_CHECKING:
     from tests.kube.computes import Computes
     from tests.kube.control_plane import ControlPlane
+    from tests.kube.operators import OperatorProcess
 
 SECONDS = 30.0
 MERGE = "application/merge-patch+json"
@@ -85,7 +86,9 @@ async def test_an_old_version_is_gone_and_there_is_a_new_list(user: str, compute
     assert ("MODIFIED", "one") in seen
 
 
-async def test_the_api_server_restarts(user: str, computes: Computes, control_plane: ControlPlane) -> None:
+async def test_the_api_server_restarts(
+    user: str, computes: Computes, control_plane: ControlPlane, operator: OperatorProcess
+) -> None:
     compute = Compute("one", image="skytorch/server", annotations={"fake-kubelet/phase": "Pending"})
     waiting = asyncio.ensure_future(compute.ready(timeout=120))
     await computes.condition("one", "Ready", "False")
@@ -99,6 +102,10 @@ async def test_the_api_server_restarts(user: str, computes: Computes, control_pl
                 await asyncio.sleep(0.1)
 
     await asyncio.wait_for(answers(), 60)
+    while not waiting.done():
+        # It may have lost its lease meanwhile, and is started again, as Kubernetes would.
+        operator.revive()
+        await asyncio.wait([waiting], timeout=0.5)
     await waiting
     assert compute.is_ready()
 
