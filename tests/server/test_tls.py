@@ -98,6 +98,17 @@ def test_who_speaks_without_tls_is_let_go(server: ServerProcess) -> None:
     server.wait_for_log("INFO .*127.0.0.1 comes to no TLS: ")
 
 
+def test_a_probe_that_says_nothing_is_no_failure(server: ServerProcess) -> None:
+    for _ in range(3):
+        socket.create_connection(("127.0.0.1", port_of(server)), timeout=30).close()
+    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=30) as connection:
+        connection.sendall(b"nothing of TLS")
+        while connection.recv(100):
+            pass
+    # The first that is told of is the one that spoke.
+    assert server.wait_for_log("comes to no TLS: (.*)")[1] == "wrong version number"
+
+
 def test_a_silent_or_broken_handshake_disturbs_nobody(server: ServerProcess, client) -> None:
     with socket.create_connection(("127.0.0.1", port_of(server)), timeout=30) as silent:
         silent.sendall(b"\x16\x03\x01")

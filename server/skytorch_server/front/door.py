@@ -15,7 +15,7 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
-from .sockets import encrypt, receive, send_all
+from .sockets import encrypt, receive, says_something, send_all
 from .splice import Splice
 
 if TYPE_CHECKING:
@@ -115,6 +115,9 @@ class Door:
         try:
             async with asyncio.timeout(_HEAD_SECONDS):
                 if self._tls is not None:
+                    if not await says_something(connection):
+                        # A probe that looks whether somebody listens, as a kubelet's, is no failure of TLS.
+                        raise ConnectionResetError
                     connection = await encrypt(connection, self._tls.context())
                 head = await _head(connection)
                 target, answer = self._target(head)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -51,8 +51,8 @@ async def _drained(sessions: Sequence[Session], seconds: float, hurried: asyncio
     draining = {asyncio.create_task(_drain(session, seconds)): session for session in sessions}
     hurry = asyncio.create_task(hurried.wait())
     try:
-        all_of_them = asyncio.gather(*draining)
-        await asyncio.wait([all_of_them, hurry], return_when=asyncio.FIRST_COMPLETED)
+        ends: list[asyncio.Future[Any]] = [asyncio.gather(*draining), hurry]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         return [session for task, session in draining.items() if not (task.done() and task.result())]
     finally:
         for task in (*draining, hurry):

@@ -38,6 +38,11 @@ async def encrypt(connection: socket.socket, context: ssl.SSLContext) -> ssl.SSL
     return encrypted
 
 
+async def says_something(connection: socket.socket) -> bool:
+    """Waits for the first byte, which stays unread; False when the other end goes without one. Raises OSError."""
+    return bool(await _when_ready(connection, lambda: connection.recv(1, socket.MSG_PEEK), writing=False))
+
+
 async def receive(connection: socket.socket, size: int) -> bytes:
     """At most `size` bytes; none when the other end will send no more. Raises OSError."""
     received: bytes = await _when_ready(connection, lambda: connection.recv(size), writing=False)
