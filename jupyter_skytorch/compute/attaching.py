@@ -23,6 +23,7 @@ from .opening import (
     open_connection,
     refuse_forked,
 )
+from .providers import check_allowed
 from .survey import KnownServer, SurveyError, find, survey
 from .waiting import waiting
 
@@ -75,6 +76,7 @@ def attach(
             raise ConnectError(f"the name {name!r} stands for {existing.address}; give another one with name (--name)")
         with waiting(f"attaching to {name}"):
             place = control.run(known.server.place(), left(deadline))
+            check_allowed(place.provider)
             provision = control.run(_provision(place), left(deadline))
             handshake = control.run(
                 take_over_session(place, known.session_id, name, left(deadline)), left(deadline) + 1.0

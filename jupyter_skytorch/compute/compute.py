@@ -23,6 +23,7 @@ from .opening import (
     open_connection,
     refuse_forked,
 )
+from .providers import check_allowed
 from .status import State, Status
 from .terms import Terms
 from .waiting import waiting
@@ -125,6 +126,7 @@ class Compute:
             on_metrics=on_metrics,
         )
         with one_line_errors(), waiting(f"asking the cluster for {name}"):
+            check_allowed(kubernetes.NAME)
             made = control_thread.get().run(Provision.make(name, wanted), _APPLY_SECONDS)
         self.provision: Provision | None = made
         """It in its cluster; None where it isn't in one."""

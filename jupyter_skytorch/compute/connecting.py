@@ -25,6 +25,7 @@ from .opening import (
     open_connection,
     refuse_forked,
 )
+from .providers import check_allowed
 from .terms import Terms
 from .waiting import waiting
 
@@ -95,6 +96,7 @@ def connect(
         terms = Terms.of(idle_timeout, max_age, memory)
         check_provider(provider, target)
         if in_kubernetes:
+            check_allowed(kubernetes_provider.NAME)
             other = name if name != target else None
             unknown = {"name": other, "token_file": token_file, "token": token, "ca": ca, "cert": cert, "key": key}
             _refuse(unknown, "does not go with the provider 'kubernetes'")
@@ -112,6 +114,7 @@ def connect(
             place = address_provider.locate(
                 target, token=token, token_file=token_file, encryption=encryption, insecure=insecure
             )
+        check_allowed(place.provider if place else local_provider.NAME)
         name = check_name(name) if name else (place.name if place else local_provider.NAME)
         existing = registry.computes().get(name)
         if existing is not None and existing.state == "connected":

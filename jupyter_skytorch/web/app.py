@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server.extension.application import ExtensionApp
-from traitlets import Dict, Float, List, TraitError, Unicode, validate
+from traitlets import Dict, Float, List, TraitError, validate
 
+from jupyter_skytorch.compute import providers
 from jupyter_skytorch.web.handlers import KeepAliveHandler, MetricsHandler, SessionsHandler, StatusHandler
 from jupyter_skytorch.web.hub import Hub
 from jupyter_skytorch.web.kernels import Kernels
@@ -14,6 +15,10 @@ from jupyter_skytorch.web.targets import configured
 
 if TYPE_CHECKING:
     from jupyter_skytorch.web.targets import Target
+
+
+# A Compute in Kubernetes is reached by its user's own ways, which the Jupyter server doesn't go.
+_ASKED = frozenset({"local", "address"})
 
 
 class SkyTorchApp(ExtensionApp):
@@ -36,12 +41,6 @@ class SkyTorchApp(ExtensionApp):
         path of a file that holds the bearer token; it is read at each connection), `ca` (of the authority of the
         server's certificate), `cert` and `key` (our own), and `insecure` (True to do without TLS off loopback).""",
     ).tag(config=True)
-    allowed_providers = List(
-        Unicode(),
-        ["local", "address"],
-        help="""Providers whose servers are asked for health, sessions and metrics. Sessions that kernels have with
-        servers of other providers are listed by name only. Servers in `servers` are always asked.""",
-    ).tag(config=True)
 
     @validate("servers")
     def _check_servers(self, proposal: dict[str, Any]) -> list[dict[str, Any]]:
@@ -63,7 +62,7 @@ class SkyTorchApp(ExtensionApp):
         self.settings["skytorch_hub"] = Hub(
             kernels=Kernels(self.serverapp.kernel_manager, self.serverapp.session_manager),
             configured=self._targets(),
-            allowed_providers=frozenset(self.allowed_providers),
+            allowed_providers=providers.allowed() & _ASKED,
             interval=self.metrics_interval,
             history=self.metrics_history,
             log=self.log,

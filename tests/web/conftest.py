@@ -198,7 +198,7 @@ class Jupyter:
 
 @pytest.fixture(scope="module")
 def config() -> dict[str, Any]:
-    """The configuration of the Jupyter server; a module that wants another overrides it."""
+    """The configuration, of the Jupyter server and of this package; a module that wants another overrides it."""
     return {}
 
 
@@ -210,6 +210,7 @@ def jupyter_of_module(folder: Path, config: dict[str, Any]) -> Iterator[Jupyter]
         Path(place).mkdir(mode=0o700)
     settings = {"IdentityProvider": {"token": TOKEN}, **config}
     (folder / "config/jupyter_server_config.json").write_text(json.dumps(settings))
+    (folder / "config/jupyter_skytorch_config.json").write_text(json.dumps(config))
     env |= {
         "JUPYTER_CONFIG_PATH": str(ROOT / "jupyter-config"),
         "PYTHONPATH": os.pathsep.join([str(folder), *sys.path]),

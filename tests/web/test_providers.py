@@ -15,7 +15,7 @@ from jupyter_skytorch.compute.records import SessionRecord
 
 @pytest.fixture(scope="module")
 def config() -> dict[str, Any]:
-    return {"SkyTorchApp": {"allowed_providers": ["address"]}}
+    return {"SkyTorchProviders": {"allowed": ["address"]}}
 
 
 async def test_a_session_of_another_provider_is_listed_and_its_server_not_asked(jupyter: Any) -> None:

@@ -35,7 +35,7 @@ def test_the_sidebar_has_the_version_of_the_package() -> None:
 
 
 def test_every_setting_explains_itself() -> None:
-    for name in ("metrics_interval", "metrics_history", "servers", "allowed_providers"):
+    for name in ("metrics_interval", "metrics_history", "servers"):
         trait = SkyTorchApp.class_traits(config=True)[name]
         assert len(trait.help) > 20, name
 
