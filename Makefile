@@ -24,7 +24,7 @@ COMPAT_TORCH ?= 2.11.0
 COMPAT_PYTHON ?= $(or $(call where,python3.12),$(BIN)/python)
 
 # Tests that look for what is left on the whole machine, or load it on purpose, have it to themselves.
-ALONE := tests/faults tests/fuzz
+ALONE := tests/faults tests/fuzz tests/kube
 
 SOAK_MINUTES ?= 60
 FUZZ_RUNS ?= 1000000

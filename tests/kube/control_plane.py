@@ -27,11 +27,14 @@ def kit() -> Path | None:
 class ControlPlane:
     """An API server with etcd, controllers and the CRDs of this repository; its administrator's kubeconfig."""
 
-    def __init__(self, tools: Path, folder: Path) -> None:
+    def __init__(self, tools: Path, folder: Path, *options: str) -> None:
+        """`tools` is the folder of :func:`kit`; `options` are those of its kube-up.sh."""
         self._tools = tools
         self.folder = folder
         binaries = self._run(tools / "unpack.sh").splitlines()[-1]
-        self.kubeconfig = Path(self._run(tools / "kube-up.sh", binaries, folder, "--crd-server").splitlines()[-1])
+        self.kubeconfig = Path(
+            self._run(tools / "kube-up.sh", binaries, folder, "--crd-server", *options).splitlines()[-1]
+        )
         self._run(sys.executable, tools / "kube-crd.py", folder, ROOT / "server/deploy/base/crd.yaml")
         self._node: subprocess.Popen[bytes] | None = None
 
