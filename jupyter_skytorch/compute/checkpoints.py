@@ -75,8 +75,8 @@ class Checkpoints:
             return self._control.run(ask(), seconds + 1.0)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNAVAILABLE:
-                # Whether its server is gone is known where the session is: this raises SessionLost then.
-                self._session.synchronize()
+                # Whether its server is gone shows when the session is asked: this raises SessionLost then.
+                self._session.objects.list()
             words = " ".join((error.details() or error.code().name).split())
             raise SkyError(f"{self._name}: {words}") from None
         except TimeoutError:
