@@ -38,8 +38,8 @@ class Calls:
         self._target = url
         self._context = ssl.create_default_context(cafile=str(authority))
         self.made: list[Call] = []
-        #: How often a watch was told that what it wants to go on from is gone.
-        self.gone = 0
+        #: The watches that were told that what they want to go on from is gone.
+        self.gone: list[str] = []
         self._cut = False
         self._outdated = False
         self._told: set[str] = set()
@@ -66,7 +66,7 @@ class Calls:
         self._loop.call_soon_threadsafe(self._break)
 
     def mend(self, *, outdated: bool = False) -> None:
-        """Lets all through again; `outdated`: the first time, watches want to go on from a past that nobody remembers."""
+        """Lets all through again; `outdated`: where each watch wants to go on from, nobody remembers."""
         self._outdated, self._told = outdated, set()
         self._cut = False
 
@@ -129,7 +129,8 @@ class Calls:
                 response = web.StreamResponse(status=answer.status, headers=passed)
                 await response.prepare(request)
                 async for chunk in answer.content.iter_any():
-                    self.gone += "watch" in request.query and chunk.count(b'"code":410')
+                    if "watch" in request.query and b'"code":410' in chunk:
+                        self.gone.append(request.path)
                     await response.write(chunk)
                 return response
         except (aiohttp.ClientError, ConnectionError, asyncio.CancelledError):

@@ -114,7 +114,7 @@ def operator(
         yield started
     finally:
         assert started.stop() == 0, started.log
-    assert "Traceback" not in started.log, started.log
+    assert "something went wrong" not in started.log, started.log
 
 
 @pytest.fixture
