@@ -52,7 +52,9 @@ def take_detours() -> list[str]:
 
 def _carry(tensor: torch.Tensor, index: int) -> torch.Tensor | None:
     """A contiguous sky tensor's like on another session's sky device; None: it has to come through here."""
-    source, target = _sessions[tensor.device.index], _sessions[index]
+    source, target = _sessions.get(tensor.device.index), _sessions.get(index)
+    if source is None or target is None:
+        return None
     pair = source.id, target.id
     why = _obstacle(source, target)
     if not why:

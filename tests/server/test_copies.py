@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from pathlib import Path
@@ -247,5 +248,8 @@ def test_no_secret_is_in_a_log(start_server: StartServer, connect: Connect, tmp_
     intakes = [one.intake, other.intake]
     assert server.stop() == 0
     told = "".join(server.log) + audit.read_text()
+    connected = [entry for line in audit.open() if (entry := json.loads(line))["event"] == "connected out"]
+    session = one.created.session.session_id
+    assert [(entry["session"], entry["to"]) for entry in connected] == [(session, "a socket")]
     for text in [secret.decode(), secret.hex(), *intakes]:
         assert text not in told

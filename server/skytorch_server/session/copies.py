@@ -8,6 +8,8 @@ from .sending import Sender
 from .tickets import Tickets
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from skytorch_server.copy_targets import CopyTargets
 
 __all__ = ["Copies"]
@@ -16,9 +18,9 @@ __all__ = ["Copies"]
 class Copies:
     """What is sent, and what is expected."""
 
-    def __init__(self, targets: CopyTargets) -> None:
-        """`targets`: where this session may connect to."""
-        sender = Sender(targets)
+    def __init__(self, targets: CopyTargets, audit: Callable[[str, str], None]) -> None:
+        """As for :class:`.Sender`."""
+        sender = Sender(targets, audit)
         self.send = sender.send
         self.interrupt = sender.interrupt
         self.tickets = Tickets()

@@ -15,7 +15,7 @@ from skytorch_wire.format import Sent
 from .other_server import NoWayError, open_connection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import torch
 
@@ -43,9 +43,10 @@ class _StaleError(Exception):
 class Sender:
     """Keeps the connections that it makes for what follows."""
 
-    def __init__(self, targets: CopyTargets) -> None:
-        """`targets`: where it may connect to."""
+    def __init__(self, targets: CopyTargets, audit: Callable[[str, str], None]) -> None:
+        """`targets`: where it may connect to. `audit` is told where it has tried to, and what was wrong with it."""
         self._targets = targets
+        self._audit = audit
         self._kept: dict[bytes, socket.socket] = {}
         self._connection: socket.socket | None = None
         self._running = 0
@@ -83,7 +84,17 @@ class Sender:
             where = service_pb2.CopyDestination.FromString(destination)
         except DecodeError:
             raise NoWayError("where it is to go can't be read") from None
-        return self._send_by(open_connection(where, self._targets, self._note), copy, destination, data, kept=False)
+        return self._send_by(self._open(where), copy, destination, data, kept=False)
+
+    def _open(self, where: service_pb2.CopyDestination) -> socket.socket:
+        place = f"{where.host[:253]}:{where.port}" if where.host else "a socket"
+        try:
+            connection = open_connection(where, self._targets, self._note)
+        except NoWayError as error:
+            self._audit(place, str(error))
+            raise
+        self._audit(place, "")
+        return connection
 
     def _note(self, connection: socket.socket) -> None:
         self._connection = connection

@@ -67,7 +67,10 @@ async def _serve(spec: SessionSpec, front: Connection, functions: Functions, aud
         return
     if spec.functions:
         executor.serve_functions(functions, spec.memory_bytes)
-    copies = Copies(spec.copy_targets)
+    copies = Copies(
+        spec.copy_targets,
+        lambda where, wrong: audit.write("connected out", session=spec.session_id, to=where, result=wrong),
+    )
     executor.serve_copies(copies)
     replies = Replies(executor)
     stream = Stream(spec, executor, replies, audit)
