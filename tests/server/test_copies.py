@@ -248,7 +248,9 @@ def test_no_secret_is_in_a_log(start_server: StartServer, connect: Connect, tmp_
     intakes = [one.intake, other.intake]
     assert server.stop() == 0
     told = "".join(server.log) + audit.read_text()
-    connected = [entry for line in audit.open() if (entry := json.loads(line))["event"] == "connected out"]
+    connected = [
+        entry for line in audit.read_text().splitlines() if (entry := json.loads(line))["event"] == "connected out"
+    ]
     session = one.created.session.session_id
     assert [(entry["session"], entry["to"]) for entry in connected] == [(session, "a socket")]
     for text in [secret.decode(), secret.hex(), *intakes]:
