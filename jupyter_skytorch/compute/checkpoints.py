@@ -74,9 +74,8 @@ class Checkpoints:
         try:
             return self._control.run(ask(), seconds + 1.0)
         except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.UNAVAILABLE:
-                # Whether its server is gone shows when the session is asked: this raises SessionLost then.
-                self._session.objects.list()
+            # gRPC has more than one word for a server that is gone. Then this raises SessionLost.
+            self._session.objects.list()
             words = " ".join((error.details() or error.code().name).split())
             raise SkyError(f"{self._name}: {words}") from None
         except TimeoutError:
