@@ -108,7 +108,9 @@ async def _single(computes: Computes, name: str) -> float:
                         return
 
     async def compute() -> None:
-        async with watch.Watch().stream(computes.list, field_selector=f"metadata.name={name}") as events:
+        async with watch.Watch().stream(
+            computes.list, resource_version="0", field_selector=f"metadata.name={name}"
+        ) as events:
             async for event in events:
                 if _is_true(event["raw_object"], "Ready"):
                     seen["ready"] = time.monotonic()
