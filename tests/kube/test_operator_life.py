@@ -74,6 +74,7 @@ async def test_the_server_runs_as_nobody_in_particular_with_its_settings_in_its_
     }
     assert {one["name"]: one["value"] for one in server["env"]} == {
         "WELL": "1",
+        "SKYTORCH_COPY_TO": f"*.{computes.namespace}.svc.cluster.local",
         "SKYTORCH_HOST": "0.0.0.0",  # noqa: S104 - in a pod
         "SKYTORCH_PORT": "6000",
         "SKYTORCH_TOKEN_FILE": "/var/run/skytorch/token",
