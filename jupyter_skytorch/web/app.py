@@ -8,6 +8,7 @@ from jupyter_server.extension.application import ExtensionApp
 from traitlets import Dict, Float, List, TraitError, validate
 
 from jupyter_skytorch.compute import providers
+from jupyter_skytorch.web.connection import release
 from jupyter_skytorch.web.handlers import KeepAliveHandler, MetricsHandler, SessionsHandler, StatusHandler
 from jupyter_skytorch.web.hub import Hub
 from jupyter_skytorch.web.kernels import Kernels
@@ -82,3 +83,4 @@ class SkyTorchApp(ExtensionApp):
     async def stop_extension(self) -> None:
         """Ends every stream, to the servers and to the browsers."""
         await self.settings["skytorch_hub"].close()
+        await release()

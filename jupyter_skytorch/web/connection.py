@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,14 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from jupyter_skytorch.compute.channel import Address, open_channel
+from jupyter_skytorch.compute.kubernetes.errors import KubernetesError
 from jupyter_skytorch.web.health import ServerEndedError
 from skytorch_wire import metrics_pb2, metrics_pb2_grpc, sessions_pb2, sessions_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
+    from jupyter_skytorch.compute.place import Place
     from jupyter_skytorch.web.targets import Target
 
 
@@ -72,10 +75,30 @@ class Connection:
 async def connect(target: Target, *, patience: float) -> AsyncIterator[Connection]:
     """A connection to `target`; its channel is closed at the end.
 
-    Raises OSError or ValueError when the credential cannot be read.
+    Raises OSError or ValueError when the credential cannot be read, or its cluster does not answer.
     """
+    address, token, encryption = Address.parse(target.address), None, target.encryption
+    if target.credential.kind == "kubernetes-secret":
+        place = await _locate(target, address)
+        address, token, encryption = place.door, place.token, place.encryption
     channel, metadata = open_channel(
-        Address.parse(target.address), target.credential, encryption=target.encryption, insecure=target.insecure
+        address, target.credential, encryption=encryption, insecure=target.insecure, token=token
     )
     async with channel:
         yield Connection(channel, metadata, patience)
+
+
+async def release() -> None:
+    """Close what connections to clusters there are."""
+    if (process := sys.modules.get("jupyter_skytorch.compute.kubernetes.process")) is not None:
+        await process.close()
+
+
+async def _locate(target: Target, address: Address) -> Place:
+    """A server in Kubernetes, as whoever runs this Jupyter server may reach it. Raises OSError."""
+    try:
+        from jupyter_skytorch.compute.kubernetes.locating import locate
+
+        return await locate(target.credential, address)
+    except (ImportError, KubernetesError) as error:
+        raise OSError(str(error)) from None

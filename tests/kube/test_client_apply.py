@@ -78,9 +78,10 @@ async def test_suspended_from_the_start(user: str, computes: Computes) -> None:
 async def test_made_again_while_the_old_one_goes(user: str, computes: Computes) -> None:
     first = Compute("one", image="skytorch/server")
     await first.ready()
+    uid = first.resource["metadata"]["uid"]
     await computes.delete("one")
     again = Compute("one", image="skytorch/server")
-    assert again.resource["metadata"]["uid"] != first.resource["metadata"]["uid"] if first.resource else True
+    assert again.resource["metadata"]["uid"] != uid
     await again.ready()
 
 

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from jupyter_skytorch import Compute
 from jupyter_skytorch.compute.kubernetes import process
@@ -13,11 +14,13 @@ from jupyter_skytorch.compute.kubernetes.api import Api, computes_path
 from jupyter_skytorch.compute.kubernetes.errors import GoneError, KubernetesError
 from jupyter_skytorch.compute.kubernetes.following import follow
 from jupyter_skytorch.session import control
+from tests.kube.calls import Calls
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.kube.computes import Computes
     from tests.kube.control_plane import ControlPlane
-    from tests.kube.operators import OperatorProcess
 
 SECONDS = 30.0
 MERGE = "application/merge-patch+json"
@@ -86,28 +89,27 @@ async def test_an_old_version_is_gone_and_there_is_a_new_list(user: str, compute
     assert ("MODIFIED", "one") in seen
 
 
-async def test_the_api_server_restarts(
-    user: str, computes: Computes, control_plane: ControlPlane, operator: OperatorProcess
+async def test_what_happens_while_the_api_server_is_away_is_seen_afterwards(
+    user: str, computes: Computes, control_plane: ControlPlane, tmp_path: Path
 ) -> None:
-    compute = Compute("one", image="skytorch/server", annotations={"fake-kubelet/phase": "Pending"})
-    waiting = asyncio.ensure_future(compute.ready(timeout=120))
-    await computes.condition("one", "Ready", "False")
-    await asyncio.to_thread(control_plane.restart_api_server)
-
-    async def answers() -> dict[str, Any]:
-        while True:
-            try:
-                return await computes.change("one", annotations={"fake-kubelet/phase": "Running"})
-            except Exception:  # noqa: BLE001  (until it answers)
-                await asyncio.sleep(0.1)
-
-    await asyncio.wait_for(answers(), 60)
-    while not waiting.done():
-        # It may have lost its lease meanwhile, and is started again, as Kubernetes would.
-        operator.revive()
-        await asyncio.wait([waiting], timeout=0.5)
-    await waiting
-    assert compute.is_ready()
+    between = Calls(control_plane.url, control_plane.folder / "pki/ca.crt")
+    try:
+        path = tmp_path / "kubeconfig"
+        token = yaml.safe_load(path.read_text())["users"][0]["user"]["token"]
+        control_plane.kubeconfig_for(path, token, namespace=user, url=between.url)
+        compute = Compute("one", image="skytorch/server", annotations={"fake-kubelet/phase": "Pending"})
+        waiting = asyncio.ensure_future(compute.ready())
+        await computes.condition("one", "Ready", "False")
+        between.cut()
+        await computes.change("one", annotations={"fake-kubelet/phase": "Running"})
+        await computes.ready("one")
+        assert not waiting.done()
+        between.mend()
+        await waiting
+        assert compute.is_ready()
+    finally:
+        process.forget()
+        between.close()
 
 
 async def test_what_cannot_be_watched_is_told(user: str) -> None:

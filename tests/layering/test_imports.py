@@ -72,6 +72,7 @@ WITHOUT_TORCH = [
     "jupyter_skytorch",
     "jupyter_skytorch.compute",
     "jupyter_skytorch.compute.channel",
+    "jupyter_skytorch.compute.kubernetes.locating",
     "jupyter_skytorch.compute.records",
     "jupyter_skytorch.web",
 ]

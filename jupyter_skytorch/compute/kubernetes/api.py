@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
@@ -14,7 +15,7 @@ from . import access as accesses
 from .errors import ApiError, GoneError, KubernetesError, explain, explain_network
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 
     from kubernetes_asyncio.client import Configuration, CoreV1Event
 
@@ -51,10 +52,21 @@ class Api:
         self.access = access
         self._given = given
         self._client = ApiClient(access.configuration)
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
-        """Close its connections."""
+        """End what was spawned, and close its connections."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._client.close()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run what uses it, until it is closed at the latest."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def call(
         self,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import os
 from typing import TYPE_CHECKING
-
-from jupyter_skytorch.session import control as control_thread
 
 from . import access
 from .api import Api
@@ -16,7 +15,7 @@ from .way import Reach
 if TYPE_CHECKING:
     from kubernetes_asyncio.client import Configuration
 
-__all__ = ["api", "forget", "init", "reach"]
+__all__ = ["api", "close", "forget", "init", "reach"]
 
 _CLOSE_SECONDS = 1.0
 
@@ -29,6 +28,7 @@ class _Process:
         self.namespace: str | None = None
         self.settled = False
         self.api: Api | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.reaches: dict[tuple[str, str, str | None], Reach] = {}
         self.turn = asyncio.Lock()
 
@@ -60,11 +60,13 @@ def init(client_config: Configuration | None = None, namespace: str | None = Non
 
 
 async def api() -> Api:
-    """The process's, on the control thread. Raises KubernetesError."""
+    """The process's; all its calls come from one loop, in a kernel the control thread's. Raises KubernetesError."""
     async with _process.turn:
         if _process.api is None:
             found = await access.load(_process.given, _process.namespace)
             _process.api = Api(found, _process.given)
+            _process.loop = asyncio.get_running_loop()
+            # After the control thread's own has been registered, so that this one runs before it.
             atexit.register(_close, os.getpid())
         _process.settled = True
         return _process.api
@@ -75,6 +77,14 @@ def reach(used: Api, name: str, namespace: str, host: str | None = None) -> Reac
     return _process.reaches.setdefault((namespace, name, host), Reach(used, name, namespace, host))
 
 
+async def close() -> None:
+    """Close what there is of connections; on the loop that they were made on."""
+    for each in _process.reaches.values():
+        await each.close()
+    if _process.api is not None:
+        await _process.api.close()
+
+
 def forget() -> None:
     """Close what there is, and begin anew."""
     global _process  # noqa: PLW0603
@@ -83,15 +93,10 @@ def forget() -> None:
 
 
 def _close(pid: int) -> None:
-    # After the control thread's own has been registered, so that this one runs before it.
-    if _process.api is not None and os.getpid() == pid:
-        control_thread.get().run(_end(_process.api), _CLOSE_SECONDS)
-
-
-async def _end(used: Api) -> None:
-    for reach in _process.reaches.values():
-        await reach.close()
-    await used.close()
+    loop = _process.loop
+    if loop is not None and loop.is_running() and os.getpid() == pid:
+        with contextlib.suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(close(), loop).result(_CLOSE_SECONDS)
 
 
 def _forget_in_child() -> None:

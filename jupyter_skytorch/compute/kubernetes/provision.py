@@ -31,6 +31,9 @@ __all__ = ["Provision"]
 
 _NOT_FOUND = 404
 _GONE_SECONDS = 60.0
+_LOOK_SECONDS = 1.0
+_HOPELESS_SECONDS = 5.0
+"""What an earlier Compute of that name left behind is gone by then."""
 _RESTART_SECONDS = 15.0
 """An API server that was heard before, and refuses, may just have been started again."""
 _APPLY = "application/apply-patch+yaml"
@@ -51,6 +54,7 @@ class Provision:
         self._path = computes_path(self.namespace, name)
         self._trouble: KubernetesError | None = None
         self._heard = -math.inf
+        self._hopeless: float | None = None
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ends: list[Callable[[str], None]] = []
@@ -113,7 +117,8 @@ class Provision:
                 while not self.is_ready():
                     self._check()
                     say(f"waiting for {self.name}: {conditions.phase(self.resource)}")
-                    await self._change()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._change(), _LOOK_SECONDS)
         except TimeoutError:
             raise KubernetesError(f"{self.name}: {conditions.reason(self.resource, seconds)}") from None
 
@@ -267,7 +272,9 @@ class Provision:
             raise self._trouble
         if self.resource is None:
             raise KubernetesError(f"the Compute {self.name!r} in {self.namespace!r} was deleted")
-        if why := conditions.hopeless(self.resource):
+        why = conditions.hopeless(self.resource)
+        self._hopeless = (self._hopeless or time.monotonic()) if why else None
+        if self._hopeless is not None and time.monotonic() - self._hopeless > _HOPELESS_SECONDS:
             raise KubernetesError(f"{self.name} can't get ready: {why}")
         if conditions.wants_suspension(self.resource):
             raise KubernetesError(f"{self.name} is suspended: resume it (compute.resume(), %sky resume {self.name})")
@@ -285,6 +292,6 @@ class Provision:
             ) from None
 
     def _spawn(self, coroutine: Any) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)
+        task = self._api.spawn(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
