@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -26,6 +27,11 @@ __all__ = ["Checkpoints"]
 
 _WRITE_SECONDS = 600.0
 _LIST_SECONDS = 5.0
+# What gRPC calls a connection that ended in the middle of a call; and how long it takes at most until a session whose
+# server is gone knows it: its own process may answer a little longer.
+_BROKEN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN}
+_VERDICT_SECONDS = 6.0
+_ASK_SECONDS = 0.2
 
 
 class Checkpoints:
@@ -74,9 +80,16 @@ class Checkpoints:
         try:
             return self._control.run(ask(), seconds + 1.0)
         except grpc.aio.AioRpcError as error:
-            # gRPC has more than one word for a server that is gone. Then this raises SessionLost.
-            self._session.objects.list()
+            if error.code() in _BROKEN:
+                self._tell_if_lost()
             words = " ".join((error.details() or error.code().name).split())
             raise SkyError(f"{self._name}: {words}") from None
         except TimeoutError:
             raise SkyError(f"{self._name} did not answer within {seconds:g} s") from None
+
+    def _tell_if_lost(self) -> None:
+        """Raise SessionLost if the server is gone."""
+        deadline = time.monotonic() + _VERDICT_SECONDS
+        while time.monotonic() < deadline:
+            self._session.objects.list()
+            time.sleep(_ASK_SECONDS)

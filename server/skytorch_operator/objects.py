@@ -139,13 +139,17 @@ def _container(compute: Object) -> Object:
     # Tensors go to other Computes of the namespace, unless the Compute says otherwise.
     own = {"SKYTORCH_COPY_TO": f"*.{compute['metadata']['namespace']}.svc.cluster.local"}
     # Where the server listens and whom it lets in isn't for the Compute's own variables to say.
-    environment = own | {one["name"]: one["value"] for one in spec.get("env", ())} | {
-        "SKYTORCH_HOST": "0.0.0.0",  # noqa: S104 - in a pod, behind TLS and a token
-        "SKYTORCH_PORT": str(spec["port"]),
-        "SKYTORCH_TOKEN_FILE": f"{CREDENTIALS}/token",
-        "SKYTORCH_TLS_CERT": f"{CREDENTIALS}/tls.crt",
-        "SKYTORCH_TLS_KEY": f"{CREDENTIALS}/tls.key",
-    }
+    environment = (
+        own
+        | {one["name"]: one["value"] for one in spec.get("env", ())}
+        | {
+            "SKYTORCH_HOST": "0.0.0.0",  # noqa: S104 - in a pod, behind TLS and a token
+            "SKYTORCH_PORT": str(spec["port"]),
+            "SKYTORCH_TOKEN_FILE": f"{CREDENTIALS}/token",
+            "SKYTORCH_TLS_CERT": f"{CREDENTIALS}/tls.crt",
+            "SKYTORCH_TLS_KEY": f"{CREDENTIALS}/tls.key",
+        }
+    )
     container: dict[str, Any] = {
         "name": CONTAINER,
         "image": spec["image"],
