@@ -176,4 +176,6 @@ def restored(server: ServerProcess, connect: Connect) -> bytes:
     for record in adopt_records(loaded, [1]):
         stream.send(record, 1)
     stream.send(Writer().read(HOME).take(), 1)
-    return next(replies).data
+    data = next(replies).data
+    assert server.stop() == 0
+    return data

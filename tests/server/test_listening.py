@@ -13,6 +13,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
+from skytorch_wire.features import FUNCTIONS
+
 if TYPE_CHECKING:
     from conftest import Client, Connect, ServerProcess, StartServer
 
@@ -233,7 +235,7 @@ def test_the_environment_sets_what_no_flag_does(start_server: StartServer, conne
     )
     created = connect(server.target).create()
     assert created.capabilities.chunk_bytes == 65536
-    assert not created.capabilities.features
+    assert FUNCTIONS not in created.capabilities.features
     assert len(created.endpoints) == 2
     assert server.stop() == 0
 
@@ -247,7 +249,7 @@ def test_an_empty_variable_is_an_unset_one(start_server: StartServer, connect: C
     server = start_server(**{f"SKYTORCH_{name}": "" for name in empty})
     created = connect(server.target).create()
     assert created.capabilities.chunk_bytes == 1 << 20
-    assert created.capabilities.features
+    assert FUNCTIONS in created.capabilities.features
     assert (created.session.lease_seconds, created.session.max_age_seconds, created.session.memory_bytes) == (
         3600,
         0,
