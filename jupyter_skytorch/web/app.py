@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from jupyter_skytorch.web.targets import Target
 
 
-# A Compute in Kubernetes is reached by its user's own ways, which the Jupyter server doesn't go.
-_ASKED = frozenset({"local", "address"})
-
-
 class SkyTorchApp(ExtensionApp):
     """Serves the SkyTorch sidebar under `<base_url>/skytorch/api/`."""
 
@@ -63,7 +59,7 @@ class SkyTorchApp(ExtensionApp):
         self.settings["skytorch_hub"] = Hub(
             kernels=Kernels(self.serverapp.kernel_manager, self.serverapp.session_manager),
             configured=self._targets(),
-            allowed_providers=providers.allowed() & _ASKED,
+            allowed_providers=providers.allowed(),
             interval=self.metrics_interval,
             history=self.metrics_history,
             log=self.log,

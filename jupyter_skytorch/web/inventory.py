@@ -67,7 +67,7 @@ def _compute(
 
 def _health(watch: Watch | None) -> dict[str, Any]:
     if watch is None:
-        return {"state": "unwatched", "since": None, "reason": "servers of its provider are not asked from here"}
+        return {"state": "unwatched", "since": None, "reason": "its provider is switched off here"}
     health = watch.health
     return {"state": health.state, "since": _iso(health.since), "reason": health.reason}
 
