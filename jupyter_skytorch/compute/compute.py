@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from .connection import Connection
     from .kubernetes.provision import Provision
+    from .kubernetes.summary import Summary
     from .place import Place
 
 __all__ = ["Compute"]
@@ -258,7 +259,7 @@ class Compute:
         """Ask the server how the session is. Answers within seconds, also when the server does not."""
         connection = self.connection
         if connection is None or (self.provision is not None and connection.left):
-            return Status(self.name, self.provider, self.address, self.state, self.reason)
+            return Status(self.name, self.provider, self.address, self.state, self.reason, summary=self._summary)
         round_trip, session = connection.look()
         return Status(
             name=self.name,
@@ -272,7 +273,12 @@ class Compute:
             session_id=connection.session.id,
             round_trip_seconds=round_trip,
             session=session,
+            summary=self._summary,
         )
+
+    @property
+    def _summary(self) -> Summary | None:
+        return self.provision.summary if self.provision is not None else None
 
     def metrics(self) -> list[metrics_pb2.Metric]:
         """Return what the server and its machine are doing now. Raises SessionLost when it does not answer."""
@@ -351,7 +357,7 @@ class Compute:
             with waiting(f"waiting for {self.name}") as say:
                 if resume and provision.state == "suspended":
                     control.run(provision.suspend(suspend=False), _APPLY_SECONDS)
-                control.run(provision.ready(timeout, say), timeout + 1.0)
+                control.run(provision.ready(timeout, say, with_events=True), timeout + 1.0)
             with one_at_a_time(left(deadline)):
                 if self.connection is not None and self.connection.live:
                     return self.connection

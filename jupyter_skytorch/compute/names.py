@@ -8,8 +8,9 @@ from . import address, kubernetes, local, registry
 from .channel import AddressError
 from .suggestion import did_you_mean
 
-__all__ = ["check_name", "check_provider", "check_target"]
+__all__ = ["PROVIDERS", "check_name", "check_provider", "check_target"]
 
+PROVIDERS = (local.NAME, address.NAME, kubernetes.NAME)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 
@@ -22,12 +23,11 @@ def check_name(name: str) -> str:
 
 def check_provider(provider: str | None, target: str | None) -> None:
     """Check that a provider is known and that the target is one of its. Raises AddressError."""
-    known = (local.NAME, address.NAME, kubernetes.NAME)
     if provider is None:
         return
-    if provider not in known:
+    if provider not in PROVIDERS:
         raise AddressError(
-            f"there is no provider {provider!r}: {', '.join(known)} are known{did_you_mean(provider, known)}"
+            f"there is no provider {provider!r}: {', '.join(PROVIDERS)} are known{did_you_mean(provider, PROVIDERS)}"
         )
     if provider == kubernetes.NAME:
         if target is None:

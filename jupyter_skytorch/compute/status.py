@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from skytorch_wire import sessions_pb2
+
+if TYPE_CHECKING:
+    from .kubernetes.summary import Summary
 
 __all__ = ["State", "Status"]
 
@@ -32,6 +35,9 @@ class Status:
     """None when the server did not answer."""
     session: sessions_pb2.Session = field(default_factory=sessions_pb2.Session)
     """As the server has it, with what it granted and counted; empty when it did not answer."""
+
+    summary: Summary | None = None
+    """As its cluster has it; None where it isn't in one."""
 
     @property
     def stats(self) -> sessions_pb2.SessionStats:

@@ -19,6 +19,8 @@ _FONT = (
 _CELL = "text-align: left; padding: 2px 12px 2px 0; border: none"
 _COLOURS = {
     "connected": "var(--jp-success-color1, green)",
+    "ready": "var(--jp-success-color1, green)",
+    "pending": "var(--jp-warn-color1, orange)",
     "lost": "var(--jp-error-color1, red)",
     "closed": "var(--jp-ui-font-color3, gray)",
 }

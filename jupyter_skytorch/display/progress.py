@@ -1,7 +1,8 @@
-"""A line that says what is being waited for, and that goes away afterwards."""
+"""A line or a few that say what is being waited for, and that go away afterwards."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 import time
@@ -40,7 +41,7 @@ class _Cell:
         self._shown = False
 
     def show(self, text: str) -> None:
-        bundle = {"text/plain": text, "text/html": block(escape(text), quiet=True)}
+        bundle = {"text/plain": text, "text/html": block(escape(text).replace("\n", "<br>"), quiet=True)}
         if self._shown:
             self._handle.update(bundle, raw=True)
         else:
@@ -53,11 +54,19 @@ class _Cell:
 
 
 class _Terminal:
-    """The current line of a terminal."""
+    """The current line of a terminal, and those below it."""
+
+    def __init__(self) -> None:
+        self._above = 0
 
     def show(self, text: str) -> None:
-        sys.stderr.write(f"\r\x1b[K{text}")
+        # Lines that wrapped would be more than are known of.
+        width = shutil.get_terminal_size().columns - 1
+        lines = [line[:width] for line in text.split("\n")]
+        up = f"\x1b[{self._above}A" if self._above else ""
+        sys.stderr.write(f"\r{up}\x1b[J" + "\n".join(lines))
         sys.stderr.flush()
+        self._above = len(lines) - 1
 
     def clear(self) -> None:
         self.show("")
@@ -89,7 +98,8 @@ class _Line:
             if shown is None and (cell := self._running.cell) is not None:
                 shown = self._outlet()
             if shown is not None:
-                shown.show(f"{self.text} ({duration(time.monotonic() - self._began)})")
+                first, newline, more = self.text.partition("\n")
+                shown.show(f"{first} ({duration(time.monotonic() - self._began)}){newline}{more}")
             if self._done.wait(_REFRESH_SECONDS):
                 break
         if shown is not None:
@@ -107,6 +117,7 @@ class _Line:
 def progress(text: str, delay: float, running: Running) -> Iterator[Callable[[str], None]]:
     """Show `text` and the time that has passed while the block runs, once it has taken `delay` seconds.
 
+    The time stands behind the first line of the text; what more there is of it is told below.
     It is shown in the cell that runs; between cells it isn't. The value of the context changes the text. Shows nothing
     where nobody looks: outside IPython.
     """

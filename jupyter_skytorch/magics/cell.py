@@ -10,7 +10,7 @@ from IPython.core.error import UsageError
 from IPython.display import display
 
 from jupyter_skytorch import device
-from jupyter_skytorch.compute import computes, connect, current
+from jupyter_skytorch.compute import computes, current
 from jupyter_skytorch.compute.advice import advise
 from jupyter_skytorch.compute.profiling import Profiler, line_costs
 from jupyter_skytorch.compute.registry import find
@@ -20,6 +20,7 @@ from jupyter_skytorch.display.ledger import Ledger, Outcome
 from jupyter_skytorch.display.text import tell
 from jupyter_skytorch.session import take_detours
 
+from . import provisioned
 from .advice import Asked, noticing_cuda
 from .compiling import compiled_modules
 from .cuda import as_cuda
@@ -27,6 +28,7 @@ from .errors import one_line
 from .factories import sky_by_default
 from .lines import MARK
 from .places import Places
+from .registry import find as command
 from .source import CellSource
 
 if TYPE_CHECKING:
@@ -59,20 +61,28 @@ def run(magics: SkyMagics, options: argparse.Namespace, body: str) -> None:
 def _compute(magics: SkyMagics, name: str | None) -> Compute:
     compute = current() if name is None else computes().get(name)
     if compute is None:
-        target = name or magics.target
-        compute = _first(magics, target) if name in {None, "local"} else find(target)
+        compute = _first(magics, name) if name is None or name == "local" else _found(name)
     if compute.state != "connected":
-        raise UsageError(
-            f"{compute.name} is {compute.state}: {compute.reason}; %sky connect {compute.name} begins anew"
-        )
+        raise UsageError(_why_not(compute))
     return compute
 
 
-def _first(magics: SkyMagics, target: str) -> Compute:
+def _why_not(compute: Compute) -> str:
+    if compute.provision is not None and compute.provision.state == "suspended":
+        # It would take minutes and a GPU, and what the cell relies on is gone.
+        return f"{compute.name} is suspended, and what its tensors held is gone: %sky resume {compute.name} begins anew"
+    return f"{compute.name} is {compute.state}: {compute.reason}; %sky connect {compute.name} begins anew"
+
+
+def _first(magics: SkyMagics, name: str | None) -> Compute:
     if not computes():
-        tell(f"nothing is connected yet: connecting to {target}")
-    files = magics.files(target)
-    return connect(target, reconnect_timeout=magics.reconnect_timeout, **files, **magics.terms)
+        tell(f"nothing is connected yet: connecting to {name or magics.target}")
+    connect = command("connect")
+    return cast("Compute", connect.run(connect.parser().parse([name] if name else []), magics))
+
+
+def _found(name: str) -> Compute:
+    return provisioned.known(name) or find(name)
 
 
 class _Run:

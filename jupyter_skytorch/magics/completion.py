@@ -47,7 +47,10 @@ def _candidates(before: list[str], word: str) -> Sequence[str]:
         return []
     if word.startswith("-"):
         return [flag for flag in ("--help", *parser.flags()) if flag not in before]
-    return [] if parser.takes_value(before[-1]) else _positional(parser)
+    if parser.takes_value(before[-1]):
+        completer = parser.value_completer(before[-1])
+        return completer() if completer else []
+    return _positional(parser)
 
 
 def _after_cell_magic(before: Sequence[str], word: str) -> Sequence[str]:

@@ -10,6 +10,8 @@ from jupyter_skytorch.compute.registry import computes, current, find, servers
 from jupyter_skytorch.compute.survey import survey
 from jupyter_skytorch.session import control
 
+from . import provisioned
+
 if TYPE_CHECKING:
     from jupyter_skytorch.compute import Compute
 
@@ -35,8 +37,8 @@ def compute_names() -> list[str]:
 
 
 def targets() -> list[str]:
-    """Return what can be connected to by a word."""
-    return sorted({"local", *computes()})
+    """Return what can be connected to by a word; what a cluster has is among it."""
+    return sorted({"local", *computes(), *provisioned.names()})
 
 
 def session_ids() -> list[str]:

@@ -52,6 +52,11 @@ class Parser(argparse.ArgumentParser):
         action = self._option_string_actions.get(flag)
         return action is not None and action.nargs != 0
 
+    def value_completer(self, flag: str) -> Callable[[], Sequence[str]] | None:
+        """Return what completes the value of a flag."""
+        action = self._option_string_actions.get(flag)
+        return self.completers.get(action.dest) if action is not None else None
+
     def positional_completer(self) -> Callable[[], Sequence[str]] | None:
         """Return what completes the positional argument."""
         return next(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class
-from traitlets import Bool, Float, Unicode
+from traitlets import Bool, Float, Int, Unicode
 
 from jupyter_skytorch.display.text import tell
 
@@ -30,6 +30,27 @@ class SkyMagics(Magics):
         help="Where `%sky connect`, and a `%%sky` cell with nothing connected, connect to: 'local' for the embedded "
         "server, or grpc://host:port, or unix:/path.",
     ).tag(config=True)
+    provider = Unicode(
+        "",
+        help="What a plain name in `%sky connect NAME` names: 'kubernetes' for Computes in a cluster; empty: those of "
+        "this notebook.",
+    ).tag(config=True)
+    namespace = Unicode("", help="In Kubernetes: where Computes are; empty: as the kubeconfig has it.").tag(config=True)
+    image = Unicode("", help="In Kubernetes: the image of a new Compute.").tag(config=True)
+    cpu = Unicode("", help="In Kubernetes: a new Compute's processors, as '4'; empty: as the cluster has it.").tag(
+        config=True
+    )
+    gpu = Int(0, min=0, help="In Kubernetes: how many GPUs a new Compute has.").tag(config=True)
+    suspend_after = Float(
+        None,
+        allow_none=True,
+        min=0.0,
+        help="In Kubernetes: after how many seconds without use a new Compute is suspended; 0: never; None: as the "
+        "cluster has it.",
+    ).tag(config=True)
+    timeout = Float(
+        0.0, min=0.0, help="How many seconds connecting may take in all; 0: 120, and 300 for one in Kubernetes."
+    ).tag(config=True)
     token_file = Unicode("", help="The file with the token for the server at `target`; empty: none.").tag(config=True)
     idle_timeout = Float(
         0.0, min=0.0, help="How many seconds a session lives on without its kernel; 0: as its server has it."
@@ -38,7 +59,9 @@ class SkyMagics(Magics):
         config=True
     )
     memory = Unicode(
-        "", help="What a session's tensors may take on each device, as '8GiB'; empty: as its server has it."
+        "",
+        help="What a session's tensors may take on each device, as '8GiB'; empty: as its server has it. In Kubernetes: "
+        "a new Compute's memory.",
     ).tag(config=True)
     ca = Unicode("", help="The authority of that server's certificate, if not known here.").tag(config=True)
     cert = Unicode("", help="Your own certificate for that server, if it asks for one.").tag(config=True)

@@ -31,6 +31,7 @@ class Result:
     status: str = ""
     number: int = 0
     printed: str = ""
+    asked: str = ""
     result: dict[str, Any] | None = None
     displays: list[dict[str, Any]] = field(default_factory=list)
     updates: list[dict[str, Any]] = field(default_factory=list)
@@ -47,6 +48,19 @@ class Result:
     def ledger(self) -> str:
         """The ledger line."""
         return str(self.displays[-1]["text/plain"])
+
+    def take(self, kind: str, content: dict[str, Any], shown: Callable[[str], None] | None) -> None:
+        """A message that the cell sent, other than what it prints."""
+        if shown is not None and kind in {"display_data", "update_display_data"}:
+            shown(content["data"]["text/plain"])
+        if kind == "execute_result":
+            self.result = content["data"]
+        elif kind == "display_data":
+            self.displays.append(content["data"])
+        elif kind == "update_display_data":
+            self.updates.append(content["data"])
+        elif kind == "error":
+            self.traceback = _COLOURS.sub("", "\n".join(content["traceback"]))
 
 
 class Kernel:
@@ -71,13 +85,33 @@ class Kernel:
         self._thread.submit(end).result(TIMEOUT)
         self._thread.shutdown()
 
-    def run(self, code: str, *, during: Callable[[str], None] | None = None) -> Result:
-        """Run a cell to its end. `during` is called with each text that it prints."""
-        return self._thread.submit(self._run, code, during).result()
+    def run(
+        self,
+        code: str,
+        *,
+        during: Callable[[str], None] | None = None,
+        shown: Callable[[str], None] | None = None,
+        answer: str | None = None,
+    ) -> Result:
+        """Run a cell to its end.
 
-    def _run(self, code: str, during: Callable[[str], None] | None) -> Result:
-        request = self._client.execute(code)
+        `during` is called with each text that it prints, `shown` with each that it displays or updates; `answer` is
+        given when it asks.
+        """
+        return self._thread.submit(self._run, code, during, shown, answer).result()
+
+    def _run(
+        self,
+        code: str,
+        during: Callable[[str], None] | None,
+        shown: Callable[[str], None] | None,
+        answer: str | None,
+    ) -> Result:
+        request = self._client.execute(code, allow_stdin=answer is not None)
         result = Result()
+        if answer is not None:
+            result.asked = self._client.get_stdin_msg(timeout=TIMEOUT)["content"]["prompt"]
+            self._client.input(answer)
         while True:
             message = self._client.get_iopub_msg(timeout=TIMEOUT)
             if message["parent_header"].get("msg_id") != request:
@@ -87,16 +121,10 @@ class Kernel:
                 result.printed += content["text"]
                 if during is not None:
                     during(content["text"])
-            elif kind == "execute_result":
-                result.result = content["data"]
-            elif kind == "display_data":
-                result.displays.append(content["data"])
-            elif kind == "update_display_data":
-                result.updates.append(content["data"])
-            elif kind == "error":
-                result.traceback = _COLOURS.sub("", "\n".join(content["traceback"]))
             elif kind == "status" and content["execution_state"] == "idle":
                 break
+            else:
+                result.take(kind, content, shown)
         reply = self._reply(request)
         result.status, result.number = reply["status"], reply.get("execution_count") or 0
         result.error = f"{reply['ename']}: {reply['evalue']}" if reply["status"] == "error" else ""

@@ -95,7 +95,7 @@ def test_completion_knows_commands_flags_and_names(connected: Kernel) -> None:
     assert connected.complete("%sky con") == ["connect"]
     assert connected.complete("x = %sky st") == ["status"]
     assert "disconnect" in connected.complete("%sky ")
-    assert connected.complete("%sky connect --na") == ["--name"]
+    assert connected.complete("%sky connect --na") == ["--name", "--namespace"]
     assert connected.complete("%sky use ") == ["local"]
     assert connected.complete("%sky status lo") == ["local"]
     assert connected.complete("%%sky lo") == ["local"]
@@ -107,7 +107,7 @@ def test_completion_knows_commands_flags_and_names(connected: Kernel) -> None:
 
 def test_configuration_is_seen_and_changed_by_config(connected: Kernel) -> None:
     shown = connected.ok("%config SkyMagics").printed
-    for trait in ("target", "token_file", "ca", "cert", "key", "ledger", "progress_delay"):
+    for trait in ("target", "provider", "image", "token_file", "ca", "cert", "key", "ledger", "progress_delay"):
         assert f"SkyMagics.{trait}" in shown
     connected.ok("%config SkyMagics.ledger = False")
     assert connected.ok("%%sky\n1").displays == []

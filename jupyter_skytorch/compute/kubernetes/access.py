@@ -13,7 +13,7 @@ from .errors import KubernetesError
 if TYPE_CHECKING:
     from kubernetes_asyncio.client import Configuration
 
-__all__ = ["Access", "check_namespace", "load"]
+__all__ = ["Access", "check_namespace", "configured", "load"]
 
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -42,6 +42,12 @@ def check_namespace(namespace: str) -> str:
     if not _NAMESPACE.fullmatch(namespace):
         raise ValueError(f"{namespace[:80]!r} can't be a namespace: small letters, digits and '-', at most 63")
     return namespace
+
+
+def configured() -> bool:
+    """Whether there is a configuration to be found; asks nobody."""
+    paths = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    return _exists(paths) or ("KUBERNETES_SERVICE_HOST" in os.environ and (_SERVICE_ACCOUNT / "token").exists())
 
 
 async def load(configuration: Configuration | None, namespace: str | None) -> Access:

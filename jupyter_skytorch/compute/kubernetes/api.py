@@ -40,8 +40,9 @@ class _Answer(NamedTuple):
 
 
 def computes_path(namespace: str, name: str = "") -> str:
-    """The path of a namespace's Computes, or of one."""
-    return f"/apis/compute.skytorch.dev/v1alpha1/namespaces/{namespace}/computes" + (f"/{name}" if name else "")
+    """The path of a namespace's Computes, or of one; without a namespace, of all namespaces'."""
+    within = f"/namespaces/{namespace}" if namespace else ""
+    return f"/apis/compute.skytorch.dev/v1alpha1{within}/computes" + (f"/{name}" if name else "")
 
 
 class Api:

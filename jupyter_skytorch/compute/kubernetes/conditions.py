@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["hopeless", "is_ready", "observed", "phase", "reason", "wants_suspension"]
+__all__ = ["hopeless", "is_ready", "observed", "phase", "reason", "since", "wants_suspension"]
 
 #: Reasons of Degraded that time does not heal.
 _HOPELESS = {"NameTaken", "NotAllowed", "Refused"}
@@ -39,6 +39,11 @@ def phase(resource: dict[str, Any] | None) -> str:
         if found.get("message") and (found.get("status") == "True") == (kind == "Degraded"):
             return " ".join(str(found["message"]).split())
     return "it is starting"
+
+
+def since(resource: dict[str, Any], kind: str) -> str | None:
+    """From when on a condition has been as it is, as the cluster writes times."""
+    return _condition(resource, kind).get("lastTransitionTime")
 
 
 def hopeless(resource: dict[str, Any]) -> str:

@@ -6,16 +6,21 @@ import asyncio
 import atexit
 import contextlib
 import os
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from . import access
+from jupyter_skytorch.compute.providers import check_allowed
+
+from . import NAME, access
 from .api import Api
 from .way import Reach
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from kubernetes_asyncio.client import Configuration
 
-__all__ = ["api", "close", "forget", "init", "reach"]
+__all__ = ["api", "close", "forget", "in_use", "init", "looking", "reach"]
 
 _CLOSE_SECONDS = 1.0
 
@@ -75,6 +80,29 @@ async def api() -> Api:
 def reach(used: Api, name: str, namespace: str, host: str | None = None) -> Reach:
     """How a Compute is reached, which is the same for all that want to."""
     return _process.reaches.setdefault((namespace, name, host), Reach(used, name, namespace, host))
+
+
+@asynccontextmanager
+async def looking() -> AsyncIterator[Api]:
+    """The cluster, to look at only: :func:`init` may still come afterwards.
+
+    Raises KubernetesError, and AddressError where clusters are switched off here.
+    """
+    check_allowed(NAME)
+    if _process.settled:
+        yield await api()
+        return
+    found = await access.load(None, None)
+    opened = Api(found, None)
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+def in_use() -> bool:
+    """Whether this process has said which cluster it uses, or uses it."""
+    return _process.settled
 
 
 async def close() -> None:

@@ -17,9 +17,11 @@ from .errors import ApiError, KubernetesError
 from .events import follow_events
 from .following import follow
 from .spec import DEFAULT_PORT, check_name, specify, volume_names
+from .summary import Summary, state_of
+from .telling import Telling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from jupyter_skytorch.compute.place import Place
     from jupyter_skytorch.compute.status import State
@@ -99,28 +101,41 @@ class Provision:
     @property
     def state(self) -> State:
         """How the cluster has it."""
-        if self.resource is None:
-            return "deleted"
-        if conditions.wants_suspension(self.resource):
-            return "suspended"
-        return "ready" if self.is_ready() else "pending"
+        return state_of(self.resource)
 
     @property
     def reason(self) -> str:
         """What keeps it from being ready; empty when nothing does."""
         return "" if self.state in {"ready", "suspended"} else conditions.phase(self.resource)
 
-    async def ready(self, seconds: float, say: Callable[[str], None] = lambda _text: None) -> None:
-        """Wait until it is ready; `say` is told what goes on meanwhile."""
+    @property
+    def summary(self) -> Summary | None:
+        """At a glance; None when it is gone."""
+        return Summary.of(self.resource) if self.resource is not None else None
+
+    async def ready(
+        self, seconds: float, say: Callable[[str], None] = lambda _text: None, *, with_events: bool = False
+    ) -> None:
+        """Wait until it is ready; `say` is told what goes on meanwhile, with the cluster's events if that is wanted."""
+        telling = Telling(self.name, say)
+        following: list[asyncio.Task[None]] = []
         try:
             async with asyncio.timeout(seconds):
                 while not self.is_ready():
                     self._check()
-                    say(f"waiting for {self.name}: {conditions.phase(self.resource)}")
+                    telling.phase(conditions.phase(self.resource))
+                    if with_events and not following:
+                        following = [
+                            self._spawn(follow_events(self._api, self.namespace, name, asyncio.Event(), telling.event))
+                            for name in self._event_names()
+                        ]
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._change(), _LOOK_SECONDS)
         except TimeoutError:
             raise KubernetesError(f"{self.name}: {conditions.reason(self.resource, seconds)}") from None
+        finally:
+            for task in following:
+                task.cancel()
 
     async def suspend(self, *, suspend: bool) -> None:
         """Have it suspended, or resumed; the volumes are kept."""
@@ -208,12 +223,16 @@ class Provision:
         """Begin to tell of events, if that is wanted; those that there were before are not told."""
         if self._events is None:
             return
-        volumes = (f"{volume}-{self.name}-0" for volume in volume_names(self.wanted))
         began = []
-        for name in (self.name, f"{self.name}-0", *volumes):
+        for name in self._event_names():
             began.append(asyncio.Event())
             self._spawn(follow_events(self._api, self.namespace, name, began[-1], self._events.tell))
         await asyncio.gather(*(each.wait() for each in began))
+
+    def _event_names(self) -> list[str]:
+        """What its events are about: itself and what is named like it, its pod, its volumes."""
+        volumes = (f"{volume}-{self.name}-0" for volume in volume_names(self.wanted))
+        return [self.name, f"{self.name}-0", *volumes]
 
     async def _follow(self) -> None:
         await follow(
@@ -291,7 +310,8 @@ class Provision:
                 + (f": {held} hold it; is the operator running?" if held else "")
             ) from None
 
-    def _spawn(self, coroutine: Any) -> None:
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._api.spawn(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task

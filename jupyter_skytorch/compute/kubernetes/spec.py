@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from skytorch_wire import metrics_pb2
 
-__all__ = ["DEFAULT_PORT", "KIND", "Specification", "check_name", "specify", "volume_names"]
+__all__ = ["DEFAULT_PORT", "KIND", "Specification", "check_name", "domain", "specify", "volume_names"]
 
 API_VERSION = "compute.skytorch.dev/v1alpha1"
 KIND = "Compute"
@@ -50,6 +50,11 @@ def check_name(name: str) -> str:
             f"a letter first, no '-' last, at most {_LONGEST_NAME}"
         )
     return name
+
+
+def domain(name: str, namespace: str) -> str:
+    """What the cluster's own DNS calls its server."""
+    return f"{name}.{namespace}.svc.cluster.local"
 
 
 def specify(name: str, wanted: Specification) -> dict[str, Any] | None:

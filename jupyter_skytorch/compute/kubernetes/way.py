@@ -8,6 +8,7 @@ from jupyter_skytorch.compute.channel import Address
 from jupyter_skytorch.compute.encryption import Encryption
 
 from .forward import Forward
+from .spec import domain
 
 if TYPE_CHECKING:
     from .api import Api
@@ -20,7 +21,7 @@ class Reach:
 
     def __init__(self, api: Api, name: str, namespace: str, host: str | None) -> None:
         self._api = api
-        self._domain = f"{name}.{namespace}.svc.cluster.local"
+        self._domain = domain(name, namespace)
         self.name = name
         self.namespace = namespace
         self._host = host
