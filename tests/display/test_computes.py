@@ -9,12 +9,15 @@ from jupyter_skytorch.compute.kubernetes.inventory import Use
 from jupyter_skytorch.compute.kubernetes.summary import Summary
 from jupyter_skytorch.display.computes import Listed, computes_table, resources_text
 
-NOW = datetime.now(UTC)
+
+def ago(**time: int) -> datetime:
+    """A moment that is so long ago, and a little longer; read when it is shown, soon after."""
+    return datetime.now(UTC) - timedelta(**time) - timedelta(seconds=5)
 
 
 def resource(*, suspend: bool = False, ready: str = "True", **status: Any) -> dict[str, Any]:
     """As a cluster has it."""
-    hour_ago = (NOW - timedelta(hours=1, seconds=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    hour_ago = ago(hours=1).strftime("%Y-%m-%dT%H:%M:%SZ")
     said = {"type": "Ready", "status": ready, "message": "the pod is being made", "lastTransitionTime": hour_ago}
     return {
         "metadata": {"name": "gpu", "namespace": "team", "generation": 2},
@@ -35,9 +38,7 @@ def row(resource: dict[str, Any], use: Use | None = None) -> str:
 
 
 def test_what_a_server_tells_is_what_is_shown_orphans_among_it() -> None:
-    use = Use(
-        sessions=3, orphans=1, last_activity=NOW - timedelta(minutes=5, seconds=1), busy_seconds=75, held_bytes=2**30
-    )
+    use = Use(sessions=3, orphans=1, last_activity=ago(minutes=5), busy_seconds=75, held_bytes=2**30)
     line = row(resource(sessions=7), use)
     for said in (
         "gpu",
@@ -56,7 +57,7 @@ def test_what_a_server_tells_is_what_is_shown_orphans_among_it() -> None:
 
 
 def test_what_the_operator_saw_last_stands_in_for_it() -> None:
-    seen = (NOW - timedelta(hours=3, seconds=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    seen = ago(hours=3).strftime("%Y-%m-%dT%H:%M:%SZ")
     line = row(resource(suspend=True, sessions=0, lastActivityTime=seen))
     assert "suspended" in line
     assert "3 h 0 min ago" in line
