@@ -49,7 +49,10 @@ def test_on_one_machine_it_is_the_process_itself_whatever_the_address(
 
 def test_elsewhere_it_is_a_tunnel_and_else_the_front(direct: sessions_pb2.Endpoint) -> None:
     direct.nonce = b"fedcba9876543210"
-    assert ways([direct, TUNNEL], HERE) == [Way("0123abcd", door=("127.0.0.1", 50051)), Way("127.0.0.1:50051")]
+    assert ways([direct, TUNNEL], HERE) == [
+        Way("0123abcd", door=("127.0.0.1", 50051)),
+        Way("127.0.0.1:50051", here=True),
+    ]
     assert ways([direct, TUNNEL], THERE) == [
         Way("0123abcd", door=("gpu.example", 50051), far=True),
         Way("gpu.example:50051", far=True),
@@ -58,7 +61,7 @@ def test_elsewhere_it_is_a_tunnel_and_else_the_front(direct: sessions_pb2.Endpoi
 
 @pytest.mark.parametrize("tunnel", ["", "a b", "a\r\nHost: b", "../front", "unix:/run/s", "a" * 65])
 def test_what_is_no_name_of_a_tunnel_is_passed_over(tunnel: str) -> None:
-    assert ways([sessions_pb2.Endpoint(tunnel=tunnel)], HERE) == [Way(HERE.target)]
+    assert ways([sessions_pb2.Endpoint(tunnel=tunnel)], HERE) == [Way(HERE.target, here=True)]
 
 
 def test_the_user_s_own_proxy_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:

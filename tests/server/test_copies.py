@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder whose path leaves room for a socket's."""
+    with tempfile.TemporaryDirectory(prefix="f-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
 def one(alice: Client) -> Session:
     return Session(alice)
 
@@ -33,12 +41,12 @@ def other(bob: Client) -> Session:
     return Session(bob)
 
 
-def test_a_server_connects_to_no_socket_that_is_none_of_a_server(one: Session, other: Session, tmp_path: Path) -> None:
+def test_a_server_connects_to_no_socket_that_is_none_of_a_server(one: Session, other: Session, short: Path) -> None:
     one.hold()
-    folder = tmp_path / "skytorch-abcdefgh" / "0123456789abcdef"
+    folder = short / "skytorch-abcdefgh" / "0123456789abcdef"
     folder.mkdir(parents=True, mode=0o700)
     paths = {
-        "elsewhere": tmp_path / "s",
+        "elsewhere": short / "s",
         "of another name": folder / "d",
         "in a folder that others can enter": folder / "c",
     }
