@@ -113,6 +113,7 @@ def operator(
         started.wait_for_log("operator-1 leads")
         yield started
     finally:
+        started.revive()
         assert started.stop() == 0, started.log
     assert "something went wrong" not in started.log, started.log
 
@@ -120,6 +121,8 @@ def operator(
 @pytest.fixture
 def computes(api: client.ApiClient, namespace: str, operator: OperatorProcess) -> Computes:
     """The Computes of this test's namespace, and what the operator makes of them."""
+    # A test that starts the API server anew may have ended it.
+    operator.revive()
     return Computes(api, namespace)
 
 

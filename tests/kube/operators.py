@@ -57,9 +57,10 @@ class OperatorProcess:
         return self._end(signal.SIGTERM)
 
     def revive(self) -> None:
-        """Starts it again if it ended by itself."""
+        """Starts it again if it ended by itself, as Kubernetes does."""
         if self._process is not None and self._process.poll() is not None:
             self.start()
+            self.wait_for_log(" leads")
 
     def kill(self) -> None:
         self._end(signal.SIGKILL)

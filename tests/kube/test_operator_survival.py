@@ -147,9 +147,10 @@ async def test_an_api_server_that_starts_anew_finds_an_operator_that_goes_on(
     async def done() -> bool:
         # It may have lost its lease meanwhile, and is started again, as Kubernetes would.
         operator.revive()
-        compute = await computes.get("gpu")
-        conditions = {one["type"]: one["status"] for one in compute["status"]["conditions"]}
-        return conditions["Suspended"] == "True"
+        return await holds("gpu", "Suspended") and await holds("later", "Ready")
+
+    async def holds(name: str, kind: str) -> bool:
+        conditions = (await computes.get(name)).get("status", {}).get("conditions", ())
+        return any((one["type"], one["status"]) == (kind, "True") for one in conditions)
 
     await until(done, "what is wanted now is done")
-    await computes.ready("later")
