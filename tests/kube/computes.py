@@ -26,6 +26,21 @@ class Computes:
         self._custom = client.CustomObjectsApi(api)
         self._place = "compute.skytorch.dev", "v1alpha1", namespace, "computes"
 
+    async def allow_no_pods(self, quota: str, namespace: str) -> None:
+        """Makes a quota, and waits until the API server goes by it."""
+        body = {"metadata": {"name": quota}, "spec": {"hard": {"pods": "0"}}}
+        await self.core.create_namespaced_resource_quota(namespace, body)
+        pod = {"metadata": {"name": "tried"}, "spec": {"containers": [{"name": "one", "image": "one"}]}}
+        deadline = time.monotonic() + SECONDS
+        while True:
+            try:
+                await self.core.create_namespaced_pod(namespace, pod, dry_run="All")
+            except client.ApiException as refused:
+                if "exceeded quota" in (refused.body or ""):
+                    return
+            assert time.monotonic() < deadline, f"the quota {quota} is never gone by"
+            await asyncio.sleep(0.05)
+
     async def create(self, name: str, **spec: Any) -> Object:
         body = {
             "apiVersion": "compute.skytorch.dev/v1alpha1",

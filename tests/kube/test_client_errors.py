@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from tests.kube.computes import Computes
     from tests.kube.control_plane import ControlPlane
+    from tests.kube.operators import OperatorProcess
 
 Change = "Callable[[Callable[[dict[str, Any]], None]], None]"
 
@@ -114,10 +115,15 @@ async def test_what_the_cluster_refuses(user: str) -> None:
     assert "amounts are numbers of at least 0" in refusal("two", resources={"cpu": "many"})
 
 
-async def test_no_operator(user: str) -> None:
-    compute = Compute("one", image="skytorch/server")
-    with pytest.raises(ConnectError, match=r"one: nothing takes care of it for 0.2 s: is the operator running\?"):
-        await compute.ready(timeout=0.2)
+async def test_no_operator(user: str, operator: OperatorProcess) -> None:
+    operator.stop()
+    try:
+        compute = Compute("one", image="skytorch/server")
+        with pytest.raises(ConnectError, match=r"one: nothing takes care of it for 0.2 s: is the operator running\?"):
+            await compute.ready(timeout=0.2)
+    finally:
+        operator.start()
+        operator.wait_for_log(" leads")
 
 
 async def test_a_name_that_something_else_has(user: str, computes: Computes) -> None:
@@ -131,8 +137,7 @@ async def test_a_name_that_something_else_has(user: str, computes: Computes) -> 
 
 
 async def test_a_quota(user: str, computes: Computes) -> None:
-    quota = {"metadata": {"name": "small"}, "spec": {"hard": {"pods": "0"}}}
-    await computes.core.create_namespaced_resource_quota(user, quota)
+    await computes.allow_no_pods("small", user)
     compute = Compute("one", image="skytorch/server")
     await computes.condition("one", "Degraded", reason="QuotaExceeded")
     with pytest.raises(ConnectError, match=r"one: it isn't ready after 0.5 s: .*exceeded quota: small"):

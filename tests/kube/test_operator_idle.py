@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -57,14 +59,14 @@ def server(folder: Path, port: int, secret: Any) -> Iterator[None]:
         process.wait(SECONDS)
 
 
+async def listens(port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
 async def runs_here(computes: Computes, until: Any, name: str, port: int) -> None:
     """The pod's kubelet says that it runs on this machine, as soon as something listens here."""
-
-    async def listens() -> bool:
-        with socket.socket() as tried:
-            return tried.connect_ex(("127.0.0.1", port)) == 0
-
-    await until(listens, "the server listens")
+    await until(partial(listens, port), "the server listens")
     here = {"podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]}
     ready = [{"type": kind, "status": "True"} for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready")]
     await computes.kubelet_says(name, phase="Running", conditions=ready, containerStatuses=[], **here)
@@ -89,6 +91,9 @@ async def test_a_server_that_nobody_used_for_too_long_is_suspended_and_no_other(
     port = free_port()
     secret = await waiting(computes, until, "gpu", port=port, idleTimeoutSeconds=limit)
     with server(tmp_path / "server", port, secret):
+        # The operator asks once a minute; the first time, the server is to have been idle for that second.
+        await until(partial(listens, port), "the server listens")
+        await asyncio.sleep(1)
         await runs_here(computes, until, "gpu", port)
 
         async def asked() -> bool:

@@ -75,8 +75,7 @@ async def test_a_pod_that_no_node_takes(computes: Computes, until: Any) -> None:
 
 
 async def test_a_quota_that_is_exceeded_and_then_is_not(computes: Computes) -> None:
-    quota = {"metadata": {"name": "small"}, "spec": {"hard": {"pods": "0"}}}
-    await computes.core.create_namespaced_resource_quota(computes.namespace, quota)
+    await computes.allow_no_pods("small", computes.namespace)
     await computes.create("gpu")
     degraded = await computes.condition("gpu", "Degraded", reason="QuotaExceeded")
     assert "exceeded quota: small" in degraded["message"]
