@@ -6,6 +6,8 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
+from skytorch_wire import tunnels
+
 from .encrypted import passed_on
 from .stream import NoWayError
 
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["open_socket"]
 
 _CONNECT_SECONDS = 4.0
-_LONGEST_ANSWER = 4096
-_OK = b"200"
 # Over a network only silence tells that a peer is gone: seconds until it is asked, between questions, and how many. The
 # names are those of Linux; other systems have the first under another name, and their own ideas about the rest.
 _PROBES = {"TCP_KEEPIDLE": 20, "TCP_KEEPALIVE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
@@ -49,23 +49,10 @@ def _through(door: tuple[str, int], name: str, encryption: Encrypts | None) -> s
                 connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
         if encryption is not None:
             connection = encryption.context().wrap_socket(connection, server_hostname=encryption.certified or door[0])
-        connection.sendall(f"CONNECT {name}:1 HTTP/1.1\r\nHost: {name}:1\r\n\r\n".encode())
-        _expect_ok(connection)
+        if (status := tunnels.ask(connection, name)) != tunnels.OK:
+            raise ConnectionRefusedError(f"it answered {status.decode(errors='replace')}")
     except (OSError, ValueError) as error:
         connection.close()
         why = (error.strerror if isinstance(error, OSError) else None) or error
         raise NoWayError(f"the server lets no tunnel through: {why}") from None
     return passed_on(connection) if isinstance(connection, ssl.SSLSocket) else connection
-
-
-def _expect_ok(connection: socket.socket) -> None:
-    """Reads the answer to a CONNECT; the session's process says nothing before it is spoken to. Raises OSError."""
-    answer = b""
-    while b"\r\n\r\n" not in answer:
-        more = connection.recv(_LONGEST_ANSWER)
-        answer += more
-        if not more or len(answer) > _LONGEST_ANSWER or not answer.startswith(b"HTTP/1."[: len(answer)]):
-            raise ConnectionRefusedError("it answered otherwise")
-    status = answer.split(None, 2)[1]
-    if status != _OK:
-        raise ConnectionRefusedError(f"it answered {status.decode(errors='replace')}")

@@ -106,9 +106,7 @@ def _init_containers(pod: Object, value: Any, policy: Policy) -> None:
 
 
 def _init_container(asked: Object, policy: Policy) -> Object:
-    _only(
-        asked, {"name", "image", "command", "args", "workingDir", "env", "resources", "volumeMounts"}, "initContainers"
-    )
+    _only(asked, INIT_CONTAINER, "initContainers")
     policy.check("initContainers", _text(asked.get("image", ""), "initContainers.image"))
     return {
         **asked,

@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from skytorch_wire import tunnels
+
 from .spec import INTAKE_SOCKET_NAME
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["NoWayError", "open_connection"]
 
 _CONNECT_SECONDS = 5.0
-_LONGEST_ANSWER = 4096
 _LAST_PORT = 65535
 _HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 _INTAKE = re.compile(r"[0-9a-f]{1,64}")
@@ -83,9 +84,8 @@ def _through(
         if destination.encrypted:
             connection = _context(destination.ca).wrap_socket(connection, server_hostname=destination.certified or host)
             note(connection)
-        name = destination.intake
-        connection.sendall(f"CONNECT {name}:1 HTTP/1.1\r\nHost: {name}:1\r\n\r\n".encode())
-        _expect_ok(connection)
+        if tunnels.ask(connection, destination.intake) != tunnels.OK:
+            raise ConnectionRefusedError("the session is not there")
     except (OSError, ValueError) as error:
         connection.close()
         raise NoWayError(f"{host}:{port} lets this server not in: {_why(error)}") from None
@@ -97,18 +97,6 @@ def _context(ca: str) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=ca or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
-
-
-def _expect_ok(connection: socket.socket) -> None:
-    """Reads the answer to a CONNECT; the session says nothing before it is spoken to. Raises OSError."""
-    answer = b""
-    while b"\r\n\r\n" not in answer:
-        more = connection.recv(_LONGEST_ANSWER)
-        answer += more
-        if not more or len(answer) > _LONGEST_ANSWER or not answer.startswith(b"HTTP/1."[: len(answer)]):
-            raise ConnectionRefusedError("it answered otherwise")
-    if answer.split(None, 2)[1] != b"200":
-        raise ConnectionRefusedError("the session is not there")
 
 
 def _why(error: Exception) -> str:
