@@ -24,7 +24,7 @@ COMPAT_TORCH ?= 2.11.0
 COMPAT_PYTHON ?= $(or $(call where,python3.12),$(BIN)/python)
 
 # Tests that look for what is left on the whole machine, or load it on purpose, have it to themselves.
-ALONE := tests/faults tests/fuzz tests/kube
+ALONE := tests/faults tests/fuzz
 
 SOAK_MINUTES ?= 60
 FUZZ_RUNS ?= 1000000
@@ -39,8 +39,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export HATCH_JUPYTER_BUILDER_SKIP_NPM := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test lint format conformance conformance-libraries bench faults soak fuzz proto proto-check wheel compat \
-	gpu-wheels gpu clean
+.PHONY: help demo lab native test test-together test-kube lint format conformance conformance-libraries bench faults soak fuzz \
+	proto proto-check wheel compat gpu-wheels gpu clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,8 +51,9 @@ $(INSTALLED): pyproject.toml hatch_build.py
 		|| { echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=/path/to/python"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	mkdir -p $(STAMPS) jupyter_skytorch/labextension
-	$(BIN)/pip install --disable-pip-version-check --quiet '$(TORCH)'
-	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[test,lint]'
+	# Python compiles what is imported, which is the smaller part.
+	$(BIN)/pip install --disable-pip-version-check --quiet --no-compile '$(TORCH)'
+	$(BIN)/pip install --disable-pip-version-check --quiet --no-compile --editable '.[test,lint]'
 	touch $@
 
 $(NODE_MODULES): labextension/package.json labextension/yarn.lock $(INSTALLED)
@@ -73,10 +74,23 @@ demo: $(INSTALLED)  ## train on sky and on the CPU in notebooks/quickstart.ipynb
 lab: $(LABEXTENSION)  ## open JupyterLab on the example notebooks
 	$(BIN)/jupyter lab notebooks/quickstart.ipynb
 
-test: $(LABEXTENSION)  ## all tests, those in a browser included (they need chromium)
-	$(BIN)/python -m skytorch_wire.native compile $(NATIVE)  # takes longer than some tests may
-	$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile $(ALONE:%=--ignore=%)
-	$(BIN)/python -m pytest $(ALONE)
+native: $(INSTALLED)  ## compile the native cores for this torch, as the first import does; kept in the user's cache
+	$(BIN)/python -m skytorch_wire.native compile $(NATIVE)
+
+# Compiling takes longer than some tests may.
+test: $(LABEXTENSION) native  ## all tests, those in a browser included (they need chromium)
+	failed=0; \
+	$(MAKE) --no-print-directory --jobs=2 test-together test-kube || failed=1; \
+	$(BIN)/python -m pytest $(ALONE) || failed=1; \
+	exit $$failed
+
+test-together:
+	$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile \
+		$(foreach folder,$(ALONE) tests/kube,--ignore=$(folder))
+
+# A cluster is waited for more than anything is computed, so these have no part in the processes of the others.
+test-kube:
+	$(BIN)/python -m pytest tests/kube
 
 lint: $(NODE_MODULES)  ## ruff, mypy and eslint
 	$(BIN)/ruff check

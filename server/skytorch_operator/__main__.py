@@ -9,7 +9,7 @@ import secrets
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
 import kopf
@@ -67,7 +67,12 @@ async def _run(configuration: Configuration) -> None:
             logger.info("%s leads", identity)
             keepers = Keepers(Reconciler(api, configuration.allow, watching.tell), Idleness(api, watching.tell))
             await kopf.operator(
-                registry=watching.registry(keepers), settings=watching.settings(), clusterwide=True, standalone=True
+                registry=watching.registry(keepers),
+                settings=watching.settings(),
+                clusterwide=True,
+                standalone=True,
+                # Or kopf asks for the name of the user, and in a pod he has none.
+                identity=cast("Any", identity),
             )
 
         logger.info("%s waits for its turn in %s", identity, namespace)

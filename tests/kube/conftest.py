@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import time
 from typing import TYPE_CHECKING, Any
@@ -17,9 +16,10 @@ from jupyter_skytorch.compute.kubernetes import process
 from tests.kube import people
 from tests.kube.calls import Calls
 from tests.kube.computes import Computes
-from tests.kube.control_plane import ControlPlane, kit
+from tests.kube.control_plane import NO_CONTROL_PLANE, ControlPlane, kit
 from tests.kube.operators import OperatorProcess
 from tests.kube.served import Servers
+from tests.left_out import left_out
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -48,10 +48,7 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
     """A real API server with etcd, controllers, the CRD, and a node on which every pod gets Ready."""
     tools = kit()
     if tools is None:
-        missing = "left out: no Kubernetes control plane in KUBEBUILDER_ASSETS or ../shared/kube"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        left_out(NO_CONTROL_PLANE)
     started = ControlPlane(tools, tmp_path_factory.mktemp("control-plane"))
     try:
         started.start_node()

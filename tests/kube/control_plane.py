@@ -15,6 +15,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 60.0
+NO_CONTROL_PLANE = "no Kubernetes control plane in KUBEBUILDER_ASSETS or ../shared/kube"
 
 
 def kit() -> Path | None:

@@ -1,8 +1,8 @@
-"""An image of this repository's server, made of files of this machine: nothing is fetched, and no builder is needed.
+"""Images of this repository's own, made of files of this machine: nothing is fetched, and no builder is needed.
 
-It holds what ``server/deploy/server.Dockerfile`` installs, and no more: this tree's server with its native core, the
-packages of ``server/requirements.txt`` with theirs, this Python, and the shared libraries that they need. There is
-no shell, no home folder and no list of users.
+They hold what the Dockerfiles in ``server/deploy`` install, and no more: this tree's packages, with their native core,
+the packages of their requirements with theirs, this Python, and the shared libraries that they need. There is no shell,
+no home folder and no list of users.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,26 +30,42 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 #: Where the packages are in the image.
 PACKAGES = "/opt/skytorch"
-_SERVER = "skytorch_server.session"
+PYTHON = f"{sys.base_prefix}/bin/{Path(sys.executable).resolve().name}"
 # What torch brings for those who compile against it, and tests of packages.
 _LEFT_OUT = re.compile(r"/(include|test|tests|testing/_internal/(distributed|data)|share/cmake)/|\.(a|h|hpp|pyi|cuh)$")
 _LOADER = "/lib64/ld-linux-x86-64.so.2"
 
 
-def write_server_image(path: Path, name: str) -> None:
+@dataclass(frozen=True)
+class Image:
+    """What is in an image; it starts this tree's package `module`."""
+
+    name: str
+    module: str
+    requirements: str
+    native: str = ""
+    """The module whose native core is compiled ahead."""
+
+
+SERVER = Image(
+    "localhost/skytorch/server:test", "skytorch_server", "server/requirements.txt", "skytorch_server.session"
+)
+OPERATOR = Image("localhost/skytorch/operator:test", "skytorch_operator", "server/deploy/operator-requirements.txt")
+
+
+def write_image(path: Path, image: Image) -> None:
     """Writes a docker-archive of the image to `path`."""
     layer = path.with_suffix(".layer")
     with tarfile.open(layer, "w") as tar:
-        _Layer(tar).fill()
+        _Layer(tar).fill(image)
     digest = _digest(layer)
-    python = f"{sys.base_prefix}/bin/{Path(sys.executable).resolve().name}"
     settings = {
         "architecture": "amd64",
         "os": "linux",
         "created": "1970-01-01T00:00:00Z",
         "config": {
             "Env": [f"PATH={sys.base_prefix}/bin", f"PYTHONPATH={PACKAGES}", "TORCH_DEVICE_BACKEND_AUTOLOAD=0"],
-            "Entrypoint": [python, "-m", "skytorch_server"],
+            "Entrypoint": [PYTHON, "-m", image.module],
             "User": "1000:1000",
         },
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
@@ -56,7 +73,7 @@ def write_server_image(path: Path, name: str) -> None:
     config = json.dumps(settings).encode()
     config_name = f"{hashlib.sha256(config).hexdigest()}.json"
     layer_name = f"{digest}/layer.tar"
-    manifest = json.dumps([{"Config": config_name, "RepoTags": [name], "Layers": [layer_name]}]).encode()
+    manifest = json.dumps([{"Config": config_name, "RepoTags": [image.name], "Layers": [layer_name]}]).encode()
     with tarfile.open(path, "w") as tar:
         tar.add(layer, layer_name)
         for file, content in ((config_name, config), ("manifest.json", manifest)):
@@ -74,8 +91,8 @@ class _Layer:
         self._folders: set[str] = set()
         self._libraries: set[Path] = set()
 
-    def fill(self) -> None:
-        for source, place in (*_python(), *_requirements(), *_ours()):
+    def fill(self, image: Image) -> None:
+        for source, place in (*_python(), *_requirements(image), *_ours(image)):
             self._add(source, place)
         for library in _shared({*self._libraries, Path(sys.executable).resolve()}):
             self._add(library.resolve(), str(library))
@@ -112,18 +129,18 @@ class _Layer:
 
 
 def _python() -> Iterator[tuple[Path, str]]:
-    interpreter = Path(sys.executable).resolve()
-    yield interpreter, f"{sys.base_prefix}/bin/{interpreter.name}"
+    yield Path(sys.executable).resolve(), PYTHON
     library = Path(sysconfig.get_path("stdlib"))
     for path in library.rglob("*"):
         inside = path.relative_to(library).parts
-        if path.is_file() and inside[0] not in {"site-packages", "dist-packages", "test", "idlelib", "lib2to3"}:
+        unwanted = inside[0] in {"site-packages", "dist-packages", "idlelib", "lib2to3"} or _LEFT_OUT.search(f"/{path}")
+        if path.is_file() and not unwanted:
             yield path, str(path)
 
 
-def _requirements() -> Iterator[tuple[Path, str]]:
-    """The packages that the server names, and those that they name."""
-    lines = (ROOT / "server/requirements.txt").read_text().splitlines()
+def _requirements(image: Image) -> Iterator[tuple[Path, str]]:
+    """The packages that it names, and those that they name."""
+    lines = (ROOT / image.requirements).read_text().splitlines()
     wanted = [Requirement(line) for line in lines if line and not line.startswith("#")]
     seen: set[str] = set()
     while wanted:
@@ -139,14 +156,15 @@ def _requirements() -> Iterator[tuple[Path, str]]:
                 yield source, f"{PACKAGES}/{file}"
 
 
-def _ours() -> Iterator[tuple[Path, str]]:
-    for package in (ROOT / "server/skytorch_server", ROOT / "proto/skytorch_wire"):
+def _ours(image: Image) -> Iterator[tuple[Path, str]]:
+    for package in (ROOT / "server" / image.module, ROOT / "proto/skytorch_wire"):
         for path in package.rglob("*"):
             inside = path.relative_to(package.parent)
             if path.is_file() and not {"__pycache__", "prebuilt"} & {*inside.parts}:
                 yield path, f"{PACKAGES}/{inside}"
-    core = native.compile_into(_SERVER, native.cache_folder())
-    yield core, f"{PACKAGES}/skytorch_server/session/prebuilt/{core.name}"
+    if image.native:
+        core = native.compile_into(image.native, native.cache_folder())
+        yield core, f"{PACKAGES}/{image.native.replace('.', '/')}/prebuilt/{core.name}"
 
 
 def _shared(files: Iterable[Path]) -> set[Path]:

@@ -6,18 +6,22 @@ Needs root, and Debian's packages, which are unpacked into a folder and not inst
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import socket
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kubernetes_asyncio import client, config
 
 from tests.kube.control_plane import SECONDS, ControlPlane
-from tests.kube.image import write_server_image
+from tests.kube.image import OPERATOR, SERVER, write_image
 
-#: The image of this tree's server on the node.
-IMAGE = "localhost/skytorch/server:test"
-_BRIDGE = Path("/sys/class/net/kbr0")
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: Where the kit's scripts have a node's kubelet listen; there is a bridge with that address while there is a node.
+_KUBELET = ("10.244.0.1", 10250)
 
 
 class RealNode(ControlPlane):
@@ -29,16 +33,24 @@ class RealNode(ControlPlane):
 
     def start_node(self) -> None:
         self._runtime = self._run(self._tools / "node-runtime.sh").splitlines()[-1]
-        image = self.folder / "server.tar"
-        write_server_image(image, IMAGE)
+        images = []
+        for image in (SERVER, OPERATOR):
+            images.append(self.folder / f"{image.module}.tar")
+            write_image(images[-1], image)
         binaries = self._run(self._tools / "unpack.sh").splitlines()[-1]
         pause = f"{self._runtime}/images/pause.tar"
-        self._run(self._tools / "node-up.sh", binaries, self._runtime, self.folder, pause, image)
-        image.unlink()
+        self._run(self._tools / "node-up.sh", binaries, self._runtime, self.folder, pause, *images)
+        for path in images:
+            path.unlink()
         asyncio.run(self._ready())
 
     def stop_node(self) -> None:
         self._run(self._tools / "node-down.sh", self.folder, self._runtime)
+
+    def tell(self, pod: str, host: str, address: str) -> None:
+        """Has the pod of that uid know a host, as the cluster's DNS would tell it: there is none here."""
+        with (self.folder / f"node/kubelet/pods/{pod}/etc-hosts").open("a") as hosts:
+            hosts.write(f"{address}\t{host}\n")
 
     def was_killed(self, container: str) -> bool:
         """Whether a container that was told to end hadn't done so by the end of its grace period; containerd knows."""
@@ -64,4 +76,11 @@ def unfit() -> str:
     """Why no node can be had here; empty where one can."""
     if os.geteuid() != 0:
         return "a node needs root"
-    return f"this machine has a node already: there is a {_BRIDGE.name}" if _BRIDGE.exists() else ""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(_KUBELET)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return f"this machine has a node already: its kubelet listens at {_KUBELET[0]}:{_KUBELET[1]}"
+    return ""

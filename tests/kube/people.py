@@ -47,11 +47,26 @@ async def token(api: client.ApiClient, namespace: str, account: str) -> str:
 
 async def user(api: client.ApiClient, namespace: str, name: str = "anna") -> str:
     """The token of somebody who has the role for people with notebooks in that namespace."""
-    await client.CoreV1Api(api).create_namespaced_service_account(namespace, {"metadata": {"name": name}})
+    await _bind(api, namespace, name, "ClusterRole", "skytorch-user")
+    return await token(api, namespace, name)
+
+
+async def without(api: client.ApiClient, namespace: str, resource: str, name: str = "bert") -> str:
+    """A service account with what the role for people with notebooks lets do in that namespace, but for one thing."""
+    rbac = client.RbacAuthorizationV1Api(api)
+    rules = (await rbac.read_cluster_role("skytorch-user")).rules
+    rest = [rule for rule in rules if resource not in rule.resources]
+    assert len(rest) == len(rules) - 1
+    await rbac.create_namespaced_role(namespace, {"metadata": {"name": name}, "rules": rest})
+    await _bind(api, namespace, name, "Role", name)
+    return name
+
+
+async def _bind(api: client.ApiClient, namespace: str, account: str, kind: str, role: str) -> None:
+    await client.CoreV1Api(api).create_namespaced_service_account(namespace, {"metadata": {"name": account}})
     binding = {
-        "metadata": {"name": name},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "skytorch-user"},
-        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
+        "metadata": {"name": account},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
     }
     await client.RbacAuthorizationV1Api(api).create_namespaced_role_binding(namespace, binding)
-    return await token(api, namespace, name)

@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from jupyter_skytorch import Compute, ConnectError, connect
-from jupyter_skytorch.compute.kubernetes import provision
+from jupyter_skytorch.compute.kubernetes import process, provision
+from jupyter_skytorch.compute.kubernetes.errors import KubernetesError
+from jupyter_skytorch.session import control
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,6 +136,31 @@ async def test_a_name_that_something_else_has(user: str, computes: Computes) -> 
     with pytest.raises(ConnectError, match=r"one can't get ready: .*Service.*one"):
         await compute.ready()
     assert not compute.is_ready()
+
+
+async def test_a_quota_of_objects(user: str, computes: Computes, until: Any) -> None:
+    # The CRD server of these tests goes by no quotas, but a Service is refused in the same words.
+    quota = {"metadata": {"name": "small"}, "spec": {"hard": {"count/services": "0"}}}
+    await computes.core.create_namespaced_resource_quota(user, quota)
+    service = {"metadata": {"name": "tried"}, "spec": {"ports": [{"port": 80}], "clusterIP": "None"}}
+
+    async def make() -> None:
+        api = await process.api()
+        await api.call(
+            "POST", f"/api/v1/namespaces/{user}/services", "create it", body=service, query={"dryRun": "All"}
+        )
+
+    async def refused() -> str:
+        try:
+            await asyncio.to_thread(control.get().run, make(), 30.0)
+        except KubernetesError as error:
+            return str(error)
+        return ""
+
+    assert await until(refused, "the quota is gone by") == (
+        "the quota of the namespace doesn't let you create it: small, requested: count/services=1, used: "
+        "count/services=0, limited: count/services=0; ask for less, or delete a Compute"
+    )
 
 
 async def test_a_quota(user: str, computes: Computes) -> None:

@@ -1,4 +1,4 @@
-"""Pods that run: this repository's own server on a real node, made by the operator, used from a notebook."""
+"""Pods that run: this repository's own operator and servers on a real node, used from notebooks."""
 
 from __future__ import annotations
 
@@ -10,35 +10,44 @@ import signal
 import subprocess
 import sys
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pytest
+import torch
+from kubernetes_asyncio.client import ApiException
 from nbclient import NotebookClient
 
 from jupyter_skytorch.compute import Compute
+from jupyter_skytorch.session import take_detours
+from tests.faults.proxy import proxy
 from tests.kube import people
-from tests.kube.control_plane import kit
-from tests.kube.node import IMAGE, RealNode, unfit
-from tests.kube.operators import OperatorProcess
+from tests.kube.computes import Computes
+from tests.kube.control_plane import NO_CONTROL_PLANE, kit
+from tests.kube.deployed import DeployedOperator, in_cluster
+from tests.kube.image import SERVER
+from tests.kube.node import RealNode, unfit
+from tests.kube.notebooks import notebook
+from tests.left_out import left_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.kube.computes import Computes
+    from kubernetes_asyncio.client import ApiClient
 
 pytestmark = pytest.mark.timeout(600)
 
-TRAINING = """
-import torch
-from jupyter_skytorch.compute import Compute
-compute = Compute("gpu")
+#: The cells of a notebook that begins with nothing.
+CELLS = (
+    "import torch\n%load_ext jupyter_skytorch",
+    f"%sky connect gpu --provider kubernetes --image {SERVER.name}",
+    """%%sky
 torch.manual_seed(0)
-with torch.device(compute.device()):
-    x = torch.randn(256, 8)
-    y = x.sum(1, keepdim=True)
-    net = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.Tanh(), torch.nn.Linear(32, 1))
+x = torch.randn(256, 8)
+y = x.sum(1, keepdim=True)
+net = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.Tanh(), torch.nn.Linear(32, 1))
 optimizer = torch.optim.Adam(net.parameters(), 0.01)
 losses = []
 for _ in range(200):
@@ -47,8 +56,9 @@ for _ in range(200):
     loss.backward()
     optimizer.step()
     losses.append(loss.item())
-print(losses[0], losses[-1])
-"""
+print(losses[0], losses[-1])""",
+    "%sky delete gpu --yes",
+)
 #: A kernel with a session, which says so and then does nothing more.
 KERNEL = """
 import sys, time
@@ -58,17 +68,23 @@ compute.device()
 print("connected", flush=True)
 time.sleep(600)
 """
+#: A notebook in a pod of the cluster.
+NOTEBOOK = """
+import torch
+from jupyter_skytorch.compute import Compute
+compute = Compute("gpu")
+print((torch.ones(3, device=compute.device()) + 1).sum().item(), compute)
+"""
 
 
 @pytest.fixture(scope="module")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode]:
     """A control plane of this module's own, with a real node."""
     tools = kit()
-    missing = unfit() if tools else "no Kubernetes control plane in KUBEBUILDER_ASSETS or ../shared/kube"
-    if tools is None or missing:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"left out: {missing}")
-        pytest.skip(f"left out: {missing}")
+    if tools is None:
+        left_out(NO_CONTROL_PLANE)
+    if why := unfit():
+        left_out(why)
     started = RealNode(tools, tmp_path_factory.mktemp("control-plane"))
     try:
         started.start_node()
@@ -78,26 +94,29 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode
 
 
 @pytest.fixture(scope="module")
-def operator(control_plane: RealNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    """The operator at work there, with the permissions of the manifests."""
-    folder = tmp_path_factory.mktemp("operator")
-    token = asyncio.run(people.install(control_plane))
-    kubeconfig = control_plane.kubeconfig_for(folder / "kubeconfig", token)
-    started = OperatorProcess(
-        folder / "log", KUBECONFIG=str(kubeconfig), POD_NAMESPACE=people.SYSTEM, POD_NAME="operator-1"
-    )
-    started.start()
-    try:
-        started.wait_for_log("operator-1 leads")
-        yield started
-    finally:
-        assert started.stop() == 0, started.log
+def operator(control_plane: RealNode) -> Iterator[DeployedOperator]:
+    """The operator at work in a pod of that node, as the manifests say."""
+    deployed = DeployedOperator(control_plane)
+    asyncio.run(deployed.start())
+    yield deployed
+    log = asyncio.run(deployed.log())
+    assert "something went wrong" not in log, log
+
+
+@pytest.fixture
+def computes(api: ApiClient, namespace: str, operator: DeployedOperator) -> Computes:
+    """The Computes of this test's namespace, and what the deployed operator makes of them."""
+    return Computes(api, namespace)
 
 
 @pytest.fixture
 async def compute(user: str, computes: Computes) -> Compute:
     """A Compute of this tree's own server, ready."""
-    made = Compute("gpu", image=IMAGE)
+    return await ready("gpu")
+
+
+async def ready(name: str) -> Compute:
+    made = Compute(name, image=SERVER.name)
     await made.ready()
     return made
 
@@ -128,13 +147,14 @@ async def test_a_pod_of_our_own_image_serves_as_nobody_and_writes_only_to_tmp(co
     assert set(found.values()) == {errno.EROFS}
 
 
-async def test_a_notebook_trains_on_it_through_a_port_forward(compute: Compute) -> None:
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(TRAINING)])
+async def test_a_notebook_makes_one_and_trains_on_it_and_deletes_it(user: str, computes: Computes) -> None:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
     trained = NotebookClient(notebook, timeout=300, kernel_name="python3", extra_arguments=["--log-level=ERROR"])
     await trained.async_execute()
-    (output,) = [output for output in notebook.cells[0].outputs if output.output_type == "stream"]
-    first, last = map(float, output.text.split())
+    (printed,) = [output for output in notebook.cells[2].outputs if output.output_type == "stream"]
+    first, last = map(float, printed.text.split())
     assert last < first / 20
+    assert await computes.all() == []
 
 
 def talk_and_answer() -> str:
@@ -173,7 +193,7 @@ async def test_a_pod_that_is_deleted_finishes_what_was_issued_and_ends_by_itself
 
 
 async def test_a_compute_whose_kernel_died_is_suspended_after_its_idle_time(
-    compute: Compute, computes: Computes, operator: OperatorProcess
+    compute: Compute, computes: Computes, operator: DeployedOperator
 ) -> None:
     compute.close()
     kernel = subprocess.Popen([sys.executable, "-c", KERNEL], stdout=subprocess.PIPE, text=True)
@@ -184,7 +204,77 @@ async def test_a_compute_whose_kernel_died_is_suspended_after_its_idle_time(
     kernel.wait(60)
     await computes.change("gpu", idleTimeoutSeconds=2)
     # An operator asks each minute, and when it begins.
-    assert operator.stop() == 0
-    operator.start()
+    await operator.restart()
     await computes.condition("gpu", "Suspended")
-    assert re.search(r"/gpu: suspended, nobody used it for \d+ s, its limit is 2 s", operator.log)
+    assert re.search(r"/gpu: suspended, nobody used it for \d+ s, its limit is 2 s", await operator.log())
+
+
+async def test_tensors_go_from_pod_to_pod(compute: Compute, computes: Computes, control_plane: RealNode) -> None:
+    other = await ready("other")
+    source, target = [await computes.pod(name) for name in ("gpu", "other")]
+    assert source is not None
+    assert target is not None
+    name = f"other.{computes.namespace}.svc.cluster.local"
+    control_plane.tell(source["metadata"]["uid"], name, target["status"]["podIP"])
+    x = torch.randn(1 << 20, device=compute.device())
+    compute.session().synchronize()
+    other.session().synchronize()
+    before = [each.session().counters() for each in (compute, other)]
+    y = x.to(other.device())
+    other.session().synchronize()
+    after = [each.session().counters() for each in (compute, other)]
+    assert take_detours() == []
+    assert (
+        sum(
+            now.bytes_up + now.bytes_down - then.bytes_up - then.bytes_down
+            for now, then in zip(after, before, strict=True)
+        )
+        < 8000
+    )
+    assert torch.equal(y.cpu(), x.cpu())
+
+
+async def test_a_port_forward_that_was_cut_is_made_again(
+    computes: Computes, control_plane: RealNode, user: str, tmp_path: Path
+) -> None:
+    with proxy(control_plane.url.removeprefix("https://")) as between:
+        kubeconfig = tmp_path / "kubeconfig"
+        kubeconfig.write_text(kubeconfig.read_text().replace(control_plane.url, f"https://127.0.0.1:{between.port}"))
+        compute = await ready("gpu")
+        x, expected = torch.zeros(1000, device=compute.device()), torch.zeros(1000)
+        for kind in ("reset", "end", "reset"):
+            for step in range(50):
+                x += step
+                expected += step
+            between.cut(kind)
+            assert torch.equal(x.cpu(), expected)
+
+
+async def test_a_notebook_in_the_cluster_reaches_it_by_its_name(
+    compute: Compute, computes: Computes, control_plane: RealNode, until: Any
+) -> None:
+    core, namespace = computes.core, computes.namespace
+    server = await computes.pod("gpu")
+    assert server is not None
+    name = f"gpu.{namespace}.svc.cluster.local"
+    pod = notebook(NOTEBOOK, await people.without(computes.api, namespace, "pods/portforward"))
+    pod["hostAliases"] = [{"ip": server["status"]["podIP"], "hostnames": [name]}]
+    body = {"metadata": {"name": "notebook"}, "spec": in_cluster(control_plane, pod)}
+
+    async def admitted() -> bool:
+        try:
+            await core.create_namespaced_pod(namespace, body)
+        except ApiException as error:  # "No API token found for service account"
+            return error.status != HTTPStatus.INTERNAL_SERVER_ERROR
+        return True
+
+    await until(admitted, "the service account has a token")
+
+    async def phase() -> str:
+        found = (await core.read_namespaced_pod("notebook", namespace)).status.phase
+        return found if found in {"Succeeded", "Failed"} else ""
+
+    ended = await until(phase, "the notebook's pod ends")
+    log = await core.read_namespaced_pod_log("notebook", namespace)
+    assert ended == "Succeeded", log
+    assert re.fullmatch(rf"6.0 <Compute 'gpu' at grpcs://{re.escape(name)}:50051 .*>\n", log)

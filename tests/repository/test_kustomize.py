@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.left_out import left_out
+
 DEPLOY = Path(__file__).parents[2] / "server/deploy"
 FOLDERS = sorted(path.parent for path in DEPLOY.rglob("kustomization.yaml"))
 #: The first whose kustomize takes folders as resources.
@@ -23,11 +25,11 @@ def kubectl() -> str:
     """A kubectl that can render them."""
     found = shutil.which("kubectl")
     if found is None:
-        pytest.skip("left out: there is no kubectl here to render kustomizations with")
+        left_out("there is no kubectl here to render kustomizations with")
     said = subprocess.run([found, "version", "--client", "-o", "json"], capture_output=True, check=True, timeout=60)
     version = re.match(r"v(\d+)\.(\d+)", json.loads(said.stdout)["clientVersion"]["gitVersion"])
     if version is None or (int(version[1]), int(version[2])) < OLDEST:
-        pytest.skip("left out: the kubectl here is older than 1.21, whose kustomize takes no folders")
+        left_out("the kubectl here is older than 1.21, whose kustomize takes no folders")
     return found
 
 
