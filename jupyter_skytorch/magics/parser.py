@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, NoReturn
 from IPython.core.error import UsageError
 
 from jupyter_skytorch.compute.suggestion import did_you_mean
+from skytorch_wire.durations import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Parser", "split"]
+__all__ = ["Parser", "seconds", "split"]
 
 
 def split(line: str) -> list[str]:
@@ -22,6 +23,14 @@ def split(line: str) -> list[str]:
         return shlex.split(line)
     except ValueError as error:
         raise UsageError(f"%sky: {str(error).lower()} in: {line}") from None
+
+
+def seconds(text: str) -> float:
+    """Read the value of a flag that is a time."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 class Parser(argparse.ArgumentParser):

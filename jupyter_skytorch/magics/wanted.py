@@ -9,6 +9,8 @@ from IPython.core.error import UsageError
 
 from jupyter_skytorch.compute.kubernetes.summary import GPU
 
+from .parser import seconds
+
 if TYPE_CHECKING:
     import argparse
 
@@ -38,8 +40,8 @@ def declare(parser: Parser) -> None:
     )
     parser.argument(
         "--suspend-after",
-        type=float,
-        metavar="SECONDS",
+        type=seconds,
+        metavar="TIME",
         explain="in Kubernetes: suspend it after so long without use; 0: never",
     )
 

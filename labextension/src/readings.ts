@@ -50,6 +50,7 @@ function presentations(trans: TranslationBundle): Record<string, IPresentation> 
     'torch.bytes.received': { label: trans.__('Received') },
     'torch.bytes.sent': { label: trans.__('Sent') },
     'torch.busy': { label: trans.__('Busy'), share: true },
+    'torch.queued.bytes': { label: trans.__('Queued') },
     'torch.storages': { label: trans.__('Storages') },
     'torch.storage.bytes': { label: trans.__('Tensor memory') },
     'torch.resident.bytes': { label: trans.__('Process memory') }
@@ -69,7 +70,7 @@ export function readings(all: ISeries[], trans: TranslationBundle): IGroup[] {
     const key = `${series.source} ${labelsOf(series)}`;
     const group = groups.get(key) ?? { key, title: title(series, trans), readings: [] };
     groups.set(key, group);
-    group.readings.push(reading(series, table[series.name] ?? { label: series.name }, all));
+    group.readings.push(reading(series, table[series.name] ?? { label: plain(series.name) }, all));
   }
   const order = ['nvidia-gpu', 'torch', 'host'];
   const rank = (group: IGroup): number => {
@@ -100,6 +101,12 @@ function limitOf(series: ISeries, presentation: IPresentation, all: ISeries[]): 
   const limit = all.find(other => other.name === presentation.limit && labelsOf(other) === labelsOf(series));
   const value = limit?.points[limit.points.length - 1]?.[1];
   return value !== undefined && value > 0 ? value : undefined;
+}
+
+/** The name of a metric that nothing better is known for: torch.queued.bytes is "Queued bytes". */
+function plain(name: string): string {
+  const words = name.split('.').slice(1).join(' ');
+  return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
 function labelsOf(series: ISeries): string {

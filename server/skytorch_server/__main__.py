@@ -138,12 +138,12 @@ def _add_serving_flags(parser: argparse.ArgumentParser) -> None:
     group.value(
         "--drain-seconds",
         seconds,
-        "SECONDS",
+        "TIME",
         "what sessions have to finish what was issued, and to write checkpoints, when the server is told to stop; it "
         "ends within 8 s more",
         default=f"{DRAIN_SECONDS:g}",
     )
-    group.value("--exit-when-idle", seconds, "SECONDS", "stop after this long without a session", otherwise="never")
+    group.value("--exit-when-idle", seconds, "TIME", "stop after this long without a session", otherwise="never")
 
 
 def _chunk_size(text: str) -> int:

@@ -66,18 +66,18 @@ def add_allowance_flags(parser: argparse.ArgumentParser) -> None:
     group.value(
         "--idle-timeout",
         seconds,
-        "SECONDS",
+        "TIME",
         "a session whose kernel hasn't been heard of for this long ends, unless it asked for another time",
         default=f"{usual.idle_timeout:g}",
     )
     group.value(
         "--max-idle-timeout",
         seconds,
-        "SECONDS",
+        "TIME",
         "the most that it may ask for",
         default=f"{usual.max_idle_timeout:g}",
     )
-    group.value("--max-age", seconds, "SECONDS", "a session ends this long after it began", otherwise=_NO_LIMIT)
+    group.value("--max-age", seconds, "TIME", "a session ends this long after it began", otherwise=_NO_LIMIT)
     group.value(
         "--session-memory",
         size,

@@ -6,6 +6,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any
 
+from skytorch_wire.durations import parse_duration
 from skytorch_wire.sizes import parse_size
 
 if TYPE_CHECKING:
@@ -99,13 +100,13 @@ def port(text: str) -> int:
 
 
 def seconds(text: str) -> float:
-    """A time of more than 0 s."""
+    """A time of more than 0 s, in seconds or another unit."""
     try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+        number = parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if number <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time at all")
     return number
 
 

@@ -88,6 +88,8 @@ def test_it_says_when_a_server_is_gone_and_when_it_is_back(lab: Any, page: Page,
     session = compute.get_by_role("listitem").filter(has_text="train.ipynb")
     expect(session).to_contain_text("active")
     expect(compute.get_by_role("img", name=re.compile("^CPU: now "))).to_be_visible()
+    expect(compute.get_by_role("img", name=re.compile("^Queued: now "))).to_be_visible()
+    expect(compute.locator(".jp-SkyTorch-label").filter(has_text=re.compile(r"\w\.\w"))).to_have_count(0)
 
     torch_server.kill()
 

@@ -150,7 +150,7 @@ def test_a_time_that_is_none_is_refused(alice: Client, refused, name: str, value
     [
         (["--session-memory", "much"], "'much' is not a size"),
         (["--session-memory", "0"], "no bytes at all"),
-        (["--max-age", "-1"], "not a number of seconds above 0"),
+        (["--max-age", "0"], "is no time at all"),
         (["--pending-records", "0"], "not a positive number"),
     ],
 )

@@ -196,8 +196,8 @@ def test_an_idle_server_ends_by_itself(start_server: StartServer, connect: Conne
         (["--metrics-sources", "hosts"], "argument --metrics-sources: .*did you mean 'host'"),
         (["--log-level", "loud"], "argument --log-level: 'loud' is none of DEBUG, INFO"),
         (["--max-sessions", "0"], "argument --max-sessions: '0' is not a positive number"),
-        (["--idle-timeout", "-1"], "argument --idle-timeout: '-1' is not a number of seconds"),
-        (["--exit-when-idle", "nan"], "argument --exit-when-idle: 'nan' is not a number of seconds"),
+        (["--idle-timeout", "-1"], "argument --idle-timeout: '-1' is not a time"),
+        (["--exit-when-idle", "nan"], "argument --exit-when-idle: 'nan' is not a time"),
     ],
 )
 def test_a_wrong_option_is_one_line(start_server: StartServer, arguments: list[str], complaint: str) -> None:

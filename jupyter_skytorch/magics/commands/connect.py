@@ -18,6 +18,7 @@ from jupyter_skytorch.display.quantities import count
 from jupyter_skytorch.display.text import tell
 from jupyter_skytorch.magics import provisioned, provisioning, wanted
 from jupyter_skytorch.magics.names import targets
+from jupyter_skytorch.magics.parser import seconds
 
 if TYPE_CHECKING:
     import argparse
@@ -48,15 +49,15 @@ def arguments(parser: Parser) -> None:
         "--insecure", action="store_true", explain="allow a connection to another machine that is not encrypted"
     )
     parser.argument(
-        "--idle-timeout", type=float, metavar="SECONDS", explain="how long the session lives on without this kernel"
+        "--idle-timeout", type=seconds, metavar="TIME", explain="how long the session lives on without this kernel"
     )
-    parser.argument("--max-age", type=float, metavar="SECONDS", explain="how long it lives in all")
+    parser.argument("--max-age", type=seconds, metavar="TIME", explain="how long it lives in all")
     parser.argument(
         "--memory",
         metavar="SIZE",
         explain="what its tensors may take on each device, as 8GiB; in Kubernetes: the memory of the Compute itself",
     )
-    parser.argument("--timeout", type=float, metavar="SECONDS", explain="how long connecting may take in all")
+    parser.argument("--timeout", type=seconds, metavar="TIME", explain="how long connecting may take in all")
     parser.argument(
         "--provider", metavar="PROVIDER", completer=lambda: PROVIDERS, explain=f"what it comes from: {_either()}"
     )

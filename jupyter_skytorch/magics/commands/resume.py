@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jupyter_skytorch.magics import provisioned, provisioning
+from jupyter_skytorch.magics.parser import seconds
 
 if TYPE_CHECKING:
     import argparse
@@ -21,7 +22,7 @@ def arguments(parser: Parser) -> None:
     """Declare the arguments."""
     parser.argument("name", metavar="NAME", completer=provisioned.names, explain="a Compute in Kubernetes")
     parser.argument("--namespace", metavar="NAMESPACE", explain="where it is; otherwise as `%%sky connect` has it")
-    parser.argument("--timeout", type=float, metavar="SECONDS", explain="how long it may take in all")
+    parser.argument("--timeout", type=seconds, metavar="TIME", explain="how long it may take in all")
 
 
 def run(options: argparse.Namespace, magics: SkyMagics) -> Compute:
