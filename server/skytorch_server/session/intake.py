@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
 
 from skytorch_wire import service_pb2
 
 from .tickets import TicketError
+from .unix_socket import Listener, NoMessageError, receive, send
 
 if TYPE_CHECKING:
+    import socket
+
     from .spec import SessionSpec
     from .tickets import Ticket, Tickets
 
 __all__ = ["Intake"]
 
-_BACKLOG = 16
+# A tensor that is refused comes by its client instead.
 _CONNECTIONS = 32
 _COPY_BYTES = 1024
 # A sender keeps its connection for the next tensor.
@@ -27,56 +29,25 @@ _IDLE_SECONDS = 60.0
 # Without a byte of a tensor that has begun.
 _SILENT_SECONDS = 30.0
 _PIECE_BYTES = 4 * 1024 * 1024
-_ACCEPT_AGAIN_SECONDS = 1.0
 
 
 class Intake:
     """Listens until closed."""
 
-    def __init__(self, listener: socket.socket, tickets: Tickets) -> None:
-        self._listener = listener
-        self._tickets = tickets
-        self._serving: set[asyncio.Task[None]] = set()
-        self._accepting = asyncio.create_task(self._accept())
-
-    @classmethod
-    async def listen(cls, spec: SessionSpec, tickets: Tickets) -> Self:
+    def __init__(self, spec: SessionSpec, tickets: Tickets) -> None:
         """Listens. Anybody may come in who knows the name of the session's intake: tickets are what counts."""
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.setblocking(False)
-        listener.bind(str(spec.intake_socket))
-        listener.listen(_BACKLOG)
-        return cls(listener, tickets)
+        self._tickets = tickets
+        self._listener = Listener(spec.intake_socket, self._serve, most=_CONNECTIONS)
 
     def close(self) -> None:
         """Takes no more connections; those that are open end with the process."""
-        self._accepting.cancel()
         self._listener.close()
 
-    async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                connection, _ = await loop.sock_accept(self._listener)
-            except OSError:  # out of descriptors, for now
-                await asyncio.sleep(_ACCEPT_AGAIN_SECONDS)
-                continue
-            if len(self._serving) >= _CONNECTIONS:
-                connection.close()
-                continue
-            connection.setblocking(False)
-            task = asyncio.create_task(self._serve(connection))
-            self._serving.add(task)
-            task.add_done_callback(self._serving.discard)
-
     async def _serve(self, connection: socket.socket) -> None:
-        with connection, suppress(OSError, TimeoutError, DecodeError):
+        with suppress(DecodeError, NoMessageError):
             while True:
                 async with asyncio.timeout(_IDLE_SECONDS):
-                    size = int.from_bytes(await _exactly(connection, 4), "little")
-                    if size > _COPY_BYTES:
-                        return
-                    copy = service_pb2.Copy.FromString(await _exactly(connection, size))
+                    copy = service_pb2.Copy.FromString(await receive(connection, _COPY_BYTES))
                 try:
                     ticket = await self._tickets.claim(copy.ticket, copy.secret, copy.bytes)
                 except TicketError as error:
@@ -119,17 +90,5 @@ async def _fill(connection: socket.socket, ticket: Ticket) -> None:
 
 
 async def _answer(connection: socket.socket, refusal: str = "") -> None:
-    message = service_pb2.CopyAnswer(refusal=refusal).SerializeToString()
     async with asyncio.timeout(_SILENT_SECONDS):
-        await asyncio.get_running_loop().sock_sendall(connection, len(message).to_bytes(4, "little") + message)
-
-
-async def _exactly(connection: socket.socket, size: int) -> bytes:
-    loop = asyncio.get_running_loop()
-    data = bytearray()
-    while len(data) < size:
-        part = await loop.sock_recv(connection, size - len(data))
-        if not part:
-            raise ConnectionResetError
-        data += part
-    return bytes(data)
+        await send(connection, service_pb2.CopyAnswer(refusal=refusal).SerializeToString())

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -18,68 +17,46 @@ from skytorch_wire import service_pb2
 
 from .replies import MalformedError
 from .stream import End
+from .unix_socket import Listener, NoMessageError, receive, send
 
 if TYPE_CHECKING:
     from .replies import Route
     from .spec import SessionSpec
     from .stream import Stream
 
-_BACKLOG = 64
+# One is attached. The others are on their way in or out: for seconds, or while a log begins anew, until what was issued
+# to the one before has run. A client gives up after ten seconds of that, as do we with whoever says nothing; so one
+# that comes again and again doesn't fill this, and one that is refused all the same comes again.
+_CONNECTIONS = 64
 # Whoever has not shown the secret yet.
 _ATTACH_BYTES = 64 * 1024
 _ATTACH_SECONDS = 10.0
 _FAREWELL_SECONDS = 2.0
-_ACCEPT_AGAIN_SECONDS = 1.0
 
 
 class LocalStreams:
     """Listens on the session's local socket until closed."""
 
-    def __init__(self, listener: socket.socket, stream: Stream, route: Route) -> None:
-        self._listener = listener
+    def __init__(self, spec: SessionSpec, stream: Stream, route: Route) -> None:
+        """Listens. Anybody may come in who knows the name of the session's tunnel: the secret is what counts."""
         self._stream = stream
         self._route = route
-        self._serving: set[asyncio.Task[None]] = set()
-        self._accepting = asyncio.create_task(self._accept())
-
-    @classmethod
-    async def listen(cls, spec: SessionSpec, stream: Stream, route: Route) -> Self:
-        """Listens. Anybody may come in who knows the name of the session's tunnel: the secret is what counts."""
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.setblocking(False)
-        listener.bind(str(spec.local_socket))
-        listener.listen(_BACKLOG)
-        return cls(listener, stream, route)
+        self._listener = Listener(spec.local_socket, self._serve, most=_CONNECTIONS)
 
     def close(self) -> None:
         """Takes no more connections; those that are open end with the process."""
-        self._accepting.cancel()
         self._listener.close()
 
-    async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                connection, _ = await loop.sock_accept(self._listener)
-            except OSError:  # out of descriptors, for now
-                await asyncio.sleep(_ACCEPT_AGAIN_SECONDS)
-                continue
-            task = asyncio.create_task(self._serve(connection))
-            self._serving.add(task)
-            task.add_done_callback(self._serving.discard)
-
     async def _serve(self, connection: socket.socket) -> None:
+        first = await asyncio.wait_for(_receive(connection), _ATTACH_SECONDS)
+        end = await self._stream.attach(first, lambda taken_over: self._operations(connection, taken_over))
+        ended = service_pb2.Ended(code=end.code.value[0], message=end.message) if end else service_pb2.Ended()
         connection.setblocking(False)
-        with connection, suppress(OSError, TimeoutError):
-            first = await asyncio.wait_for(_receive(connection), _ATTACH_SECONDS)
-            end = await self._stream.attach(first, lambda taken_over: self._operations(connection, taken_over))
-            ended = service_pb2.Ended(code=end.code.value[0], message=end.message) if end else service_pb2.Ended()
-            connection.setblocking(False)
-            farewell = _send(connection, service_pb2.StreamResponse(ended=ended).SerializeToString())
-            await asyncio.wait_for(farewell, _FAREWELL_SECONDS)
+        farewell = send(connection, service_pb2.StreamResponse(ended=ended).SerializeToString())
+        await asyncio.wait_for(farewell, _FAREWELL_SECONDS)
 
     async def _operations(self, connection: socket.socket, taken_over: asyncio.Future[End]) -> End | None:
-        await _send(connection, self._stream.reopened(by_socket=True))
+        await send(connection, self._stream.reopened(by_socket=True))
         connection.setblocking(True)
         self._route.attach(connection.fileno(), self._stream.inflate)
         executed = asyncio.create_task(self._route.next())
@@ -102,21 +79,7 @@ class LocalStreams:
 
 async def _receive(connection: socket.socket) -> bytes:
     """One message; empty when the other end is gone, or says that it is longer than any may be."""
-    head = await _exactly(connection, 4)
-    size = int.from_bytes(head, "little")
-    return await _exactly(connection, size) if size <= _ATTACH_BYTES else b""
-
-
-async def _exactly(connection: socket.socket, size: int) -> bytes:
-    loop = asyncio.get_running_loop()
-    data = bytearray()
-    while len(data) < size:
-        part = await loop.sock_recv(connection, size - len(data))
-        if not part:
-            return b""
-        data += part
-    return bytes(data)
-
-
-async def _send(connection: socket.socket, message: bytes) -> None:
-    await asyncio.get_running_loop().sock_sendall(connection, len(message).to_bytes(4, "little") + message)
+    try:
+        return await receive(connection, _ATTACH_BYTES)
+    except NoMessageError:
+        return b""
