@@ -105,21 +105,14 @@ void Interpreter::send(Reader& in, ReplyPort& port) {
   uint64_t ticket = in.varint();
   std::string_view secret = in.raw(wire::kTicketSecretBytes);
   std::string_view destination = in.text(wire::kMaxDestinationBytes);
-  touched_.clear();
-  current_ = nullptr;
-  at::Tensor tensor = values_.tensor(in, touched_);
-  if (touched_.failure) {
-    touched_.items[0].entry->poisoned_by = origin_;
-    return fail(failure_of(touched_.failure), true);
-  }
-  uint64_t poison = touched_.items.empty() ? 0 : touched_.items[0].entry->poisoned_by;
-  if (poison) return error(sequence_, poison);
+  std::optional<at::Tensor> asked = asked_for(in);
+  if (!asked) return;
   auto cancel = [&] { fail({wire::ErrorKind::kCancelled, "cancelled by an interrupt"}, true); };
   if (cancelled()) return cancel();
   std::string outcome;
   try {
-    tensor = tensor.resolve_conj().resolve_neg().contiguous().reshape({-1}).view(at::kByte);
-    outcome = copies_.send(sequence_, ticket, secret, destination, tensor);
+    at::Tensor bytes = asked->resolve_conj().resolve_neg().contiguous().reshape({-1}).view(at::kByte);
+    outcome = copies_.send(sequence_, ticket, secret, destination, bytes);
   } catch (...) {
     return fail(current_failure(), true);
   }

@@ -332,18 +332,29 @@ void Interpreter::write_bytes(uint64_t id, int64_t offset, std::string_view byte
   if (bytes.size() == entry.home.storage().nbytes()) entry.poisoned_by = 0;
 }
 
-void Interpreter::read(Reader& in, ReplyPort& port, bool shared) {
+std::optional<at::Tensor> Interpreter::asked_for(Reader& in) {
   touched_.clear();
   current_ = nullptr;
   at::Tensor tensor = values_.tensor(in, touched_);
   if (touched_.failure) {
     touched_.items[0].entry->poisoned_by = origin_;
-    return fail(failure_of(touched_.failure), true);
+    fail(failure_of(touched_.failure), true);
+    return std::nullopt;
   }
   uint64_t poison = touched_.items.empty() ? 0 : touched_.items[0].entry->poisoned_by;
-  if (poison) return error(sequence_, poison);
+  if (poison) {
+    error(sequence_, poison);
+    return std::nullopt;
+  }
+  return tensor;
+}
+
+void Interpreter::read(Reader& in, ReplyPort& port, bool shared) {
+  std::optional<at::Tensor> asked = asked_for(in);
+  if (!asked) return;
+  at::Tensor tensor;
   try {
-    tensor = tensor.resolve_conj().resolve_neg().contiguous();
+    tensor = asked->resolve_conj().resolve_neg().contiguous();
     if (shared) return data_shared(tensor, port);
     tensor = tensor.cpu();
   } catch (...) {

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <functional>
+#include <optional>
 
 #include "copies.h"
 #include "failure.h"
@@ -77,6 +78,8 @@ class Interpreter {
   void resize(wire::Reader& in);
   void write(wire::Reader& in);
   void write_bytes(uint64_t id, int64_t offset, std::string_view bytes);
+  // The tensor that the record wants to have; nothing where it can't be had, which is then answered.
+  std::optional<at::Tensor> asked_for(wire::Reader& in);
   void read(wire::Reader& in, ReplyPort& port, bool shared);
   void get_state(wire::Reader& in, ReplyPort& port);
   void setting(wire::Reader& in);
