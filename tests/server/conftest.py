@@ -343,15 +343,16 @@ def connect() -> Iterator[Connect]:
 
 @pytest.fixture
 def alice(server: ServerProcess, connect: Connect) -> Iterator[Client]:
-    client = connect(server.target, "token-of-alice")
-    yield client
-    for session in client.list():
-        client.close_session(session.session_id)
+    yield from _principal("alice", server, connect)
 
 
 @pytest.fixture
 def bob(server: ServerProcess, connect: Connect) -> Iterator[Client]:
-    client = connect(server.target, "token-of-bob")
+    yield from _principal("bob", server, connect)
+
+
+def _principal(name: str, server: ServerProcess, connect: Connect) -> Iterator[Client]:
+    client = connect(server.target, f"token-of-{name}")
     yield client
     for session in client.list():
         client.close_session(session.session_id)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def own(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server that nobody else uses."""
+def server(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server that nobody else uses, in the place of the one for all tests: alice is on it, too."""
     tokens = tmp_path_factory.mktemp("tokens") / "tokens"
     tokens.write_text("alice:token-of-alice\noperator:token-of-operator\n")
     tokens.chmod(0o600)
@@ -30,16 +30,8 @@ def own(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture
-def alice(own: ServerProcess, connect: Connect) -> Iterator[Client]:
-    client = connect(own.target, "token-of-alice")
-    yield client
-    for session in client.list():
-        client.close_session(session.session_id)
-
-
-@pytest.fixture
-def operator(own: ServerProcess, connect: Connect) -> Client:
-    return connect(own.target, "token-of-operator")
+def operator(server: ServerProcess, connect: Connect) -> Client:
+    return connect(server.target, "token-of-operator")
 
 
 def activity(client: Client) -> sessions_pb2.ActivityResponse:
@@ -111,6 +103,6 @@ def test_a_call_without_a_kernel_is_use_as_long_as_it_lasts(alice: Client, until
     assert times[0] < times[1]
 
 
-def test_a_stranger_is_told_nothing(own: ServerProcess, connect: Connect, refused) -> None:
+def test_a_stranger_is_told_nothing(server: ServerProcess, connect: Connect, refused) -> None:
     with refused(grpc.StatusCode.UNAUTHENTICATED):
-        activity(connect(own.target, "no-token-of-theirs"))
+        activity(connect(server.target, "no-token-of-theirs"))
