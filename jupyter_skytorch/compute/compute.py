@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import weakref
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar
 
@@ -14,15 +13,7 @@ from skytorch_wire import sessions_pb2
 from . import functions, registry
 from . import tensors as tensors_
 from .expiry import Expiry
-from .opening import (
-    RECONNECT_SECONDS,
-    close_at_exit,
-    left,
-    one_at_a_time,
-    one_line_errors,
-    open_connection,
-    refuse_forked,
-)
+from .opening import RECONNECT_SECONDS, one_line_errors
 from .providers import check_allowed
 from .status import State, Status
 from .terms import Terms
@@ -347,44 +338,10 @@ class Compute:
         Waits until it is ready, `timeout` seconds in all, and shows the progress; `resume`: also when it is suspended.
         Raises ConnectError.
         """
-        from .kubernetes.connecting import shake_hands
+        from .kubernetes import connecting
 
         provision = self._provisioned("connected to anew")
-        deadline = time.monotonic() + timeout
-        control = control_thread.get()
-        refuse_forked()
-        with one_line_errors():
-            with waiting(f"waiting for {self.name}") as say:
-                if resume and provision.state == "suspended":
-                    control.run(provision.suspend(suspend=False), _APPLY_SECONDS)
-                control.run(provision.ready(timeout, say, with_events=True), timeout + 1.0)
-            with one_at_a_time(left(deadline)):
-                if self.connection is not None and self.connection.live:
-                    return self.connection
-                if (shared := self._shared(provision)) is not None:
-                    self.connection = shared
-                    return shared
-                self._leave()
-                close_at_exit()
-                with waiting(f"connecting to {self.name}"):
-                    handshake = control.run(
-                        shake_hands(provision, terms or Terms(), left(deadline)), left(deadline) + 1.0
-                    )
-                    self.connection = open_connection(self.name, handshake, control, reconnect_timeout)
-                provision.tell_end(self.connection.session.lose)
-                if (on_metrics := provision.wanted.get("on_metrics")) is not None:
-                    self.connection.tell_metrics(on_metrics)
-                registry.add(self)
-                return self.connection
-
-    def _shared(self, provision: Provision) -> Connection | None:
-        """The connection that another object of this process has to the same Compute."""
-        other = registry.computes().get(self.name)
-        if other is None or other.state != "connected":
-            return None
-        if other.provision is None or other.provision.same != provision.same:
-            raise ConnectError(f"the name {self.name!r} stands for {other.address}; disconnect it first")
-        return other.connection
+        return connecting.connect(self, provision, terms or Terms(), timeout, reconnect_timeout, resume=resume)
 
     async def ready(self, timeout: float = _READY_SECONDS) -> None:  # noqa: ASYNC109  (the bound is in what is raised)
         """Wait until the server can be connected to, at most so many seconds. Raises ConnectError: why it can't."""
