@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+from skytorch_wire.sizes import size_text
+
 __all__ = ["count", "duration", "quantity", "size"]
 
-_KIBI = 1024.0
 _MINUTE = 60.0
 _HOUR = 3600.0
 
 
 def size(value: float) -> str:
     """Write a number of bytes: "512 B", "1.4 MiB"."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(value) < _KIBI:
-            return f"{value:.0f} B" if unit == "B" else f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"  # noqa: PLR2004
-        value /= _KIBI
-    return f"{value:,.1f} TiB"
+    return size_text(value, digits=3)
 
 
 def duration(seconds: float) -> str:
     """Write a time in seconds: "240 µs", "12.1 ms", "1.24 s", "2 min 5 s", "3 h 12 min"."""
     if seconds < 1e-3:  # noqa: PLR2004
         return f"{seconds * 1e6:.0f} µs"
-    if seconds < 1.0:
+    if seconds < 0.9995:  # noqa: PLR2004  (what would be 1000 ms)
         return f"{seconds * 1e3:.3g} ms"
     if seconds < _MINUTE:
         return f"{seconds:.3g} s"
@@ -42,5 +39,5 @@ def quantity(value: float, unit: str) -> str:
         return size(value)
     if unit == "s":
         return duration(value)
-    number = f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}"  # noqa: PLR2004
+    number = f"{value:,.0f}" if value == int(value) or abs(value) >= 999.5 else f"{value:.3g}"  # noqa: PLR2004
     return number if unit in {"", "1"} else f"{number} {unit}"

@@ -22,9 +22,11 @@ def parse_size(text: str) -> int:
     return int(float(found["number"]) * _STEP ** _UNITS.index(found["unit"] or "B"))
 
 
-def size_text(size: int) -> str:
-    """Write a number of bytes in the largest unit that it fills."""
+def size_text(size: float, digits: int = 4) -> str:
+    """Write a number of bytes in the largest unit that it fills, to so many digits."""
     value, unit = float(size), 0
-    while value >= _STEP and unit + 1 < len(_UNITS):
+    while abs(value) >= _STEP and unit + 1 < len(_UNITS):
         value, unit = value / _STEP, unit + 1
-    return f"{value:.4g} {_UNITS[unit]}"
+    # Bytes are whole, and "1e+03 KiB" is no way to write 1000.
+    whole = unit == 0 or abs(value) >= 10**digits - 0.5
+    return f"{value:.0f} {_UNITS[unit]}" if whole else f"{value:.{digits}g} {_UNITS[unit]}"

@@ -41,6 +41,8 @@ def test_sizes(value: float, text: str) -> None:
         (0, "0 µs"),
         (2.4e-4, "240 µs"),
         (0.0121, "12.1 ms"),
+        (0.9994, "999 ms"),
+        (0.9997, "1 s"),
         (1.239, "1.24 s"),
         (125, "2 min 5 s"),
         (11_520, "3 h 12 min"),
@@ -53,6 +55,7 @@ def test_durations(seconds: float, text: str) -> None:
 def test_counts_and_quantities() -> None:
     assert [count(1, "op"), count(12_345, "op")] == ["1 op", "12,345 ops"]
     assert [quantity(25.34, "%"), quantity(2, "1"), quantity(2048, "B")] == ["25.3 %", "2", "2 KiB"]
+    assert [quantity(999.4, "W"), quantity(999.7, "W")] == ["999 W", "1,000 W"]
 
 
 def test_the_ledger_is_one_line_and_its_page_names_the_lines_that_waited() -> None:
