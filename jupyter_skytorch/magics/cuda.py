@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from jupyter_skytorch.device import memory
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -31,23 +33,7 @@ _CUDA = re.compile(r"cuda(?::(\d+))?")
 _DEVICE_FIRST = {"to", "_parse_to"}
 _IS_CUDA = torch.Tensor.is_cuda.__get__  # type: ignore[attr-defined]
 # Of torch.sky, under the same names in torch.cuda.
-_SHARED = (
-    "empty_cache",
-    "get_rng_state",
-    "manual_seed",
-    "manual_seed_all",
-    "max_memory_allocated",
-    "max_memory_reserved",
-    "mem_get_info",
-    "memory_allocated",
-    "memory_reserved",
-    "memory_stats",
-    "memory_summary",
-    "reset_accumulated_memory_stats",
-    "reset_peak_memory_stats",
-    "set_rng_state",
-    "synchronize",
-)
+_SHARED = (*memory.__all__, "get_rng_state", "manual_seed", "manual_seed_all", "set_rng_state", "synchronize")
 
 _running: list[_Devices] = []
 
