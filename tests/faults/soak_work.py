@@ -45,29 +45,23 @@ def expect(holds: bool, what: str) -> None:
 
 def training(address: str) -> Iterator[str]:
     """A CNN, with uploads, downloads and reads; starts again every 500 steps, and has to come to the same loss."""
-    with sky.connect(address, name="training") as compute:
-        losses: list[float] = []
-        for again in count():
-            work = Training(compute.device("cpu"))
-            for step in work.run():
-                time.sleep(0.01)
-                yield f"{again * 500 + step} steps"
-                if step == 500:
-                    break
-            losses = losses or work.losses
-            expect(losses == work.losses, "a training came to other losses than the same one before")
+    return _training(address, "training", steps=500, rest=0.01)
 
 
 def cut(address: str) -> Iterator[str]:
     """The same behind a connection that is cut."""
-    with sky.connect(address, name="cut") as compute:
+    return _training(address, "cut", steps=200, rest=0.02)
+
+
+def _training(address: str, name: str, *, steps: int, rest: float) -> Iterator[str]:
+    with sky.connect(address, name=name) as compute:
         losses: list[float] = []
         for again in count():
             work = Training(compute.device("cpu"))
             for step in work.run():
-                time.sleep(0.02)
-                yield f"{again * 200 + step} steps"
-                if step == 200:
+                time.sleep(rest)
+                yield f"{again * steps + step} steps"
+                if step == steps:
                     break
             losses = losses or work.losses
             expect(losses == work.losses, "a training came to other losses than the same one before")
