@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 import socket
@@ -12,7 +11,6 @@ import sys
 import tempfile
 import time
 import urllib.request
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +20,8 @@ import nbformat
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.processes import process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,22 +48,6 @@ KERNEL_READY = """async () => {
 }"""
 
 expect.set_options(timeout=PATIENCE * 1000)
-
-
-@contextmanager
-def process(*command: str, log: Path, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that does not outlive the test; what it says is in `log`."""
-    with log.open("ab") as output:
-        running = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **(env or {})})
-    try:
-        yield running
-    finally:
-        running.terminate()
-        try:
-            running.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            running.wait(timeout=15)
 
 
 def free_port() -> int:

@@ -7,12 +7,11 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,30 +23,16 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from skytorch_wire import PROTOCOL_VERSION, service_pb2, sessions_pb2, sessions_pb2_grpc
+from tests.processes import process
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "token-of-jupyter"
 # Long enough for a machine that does other things too; nothing here waits for it to run out.
 PATIENCE = 60.0
-
-
-@contextmanager
-def process(*command: str, log: Path, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that does not outlive the test; what it says is in `log`."""
-    with log.open("ab") as output:
-        running = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **(env or {})})
-    try:
-        yield running
-    finally:
-        running.terminate()
-        try:
-            running.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            running.wait(timeout=10)
 
 
 def until(condition: Callable[[], Any], running: subprocess.Popen[bytes], log: Path) -> Any:
