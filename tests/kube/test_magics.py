@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,13 @@ if TYPE_CHECKING:
 
 SECONDS = 60.0
 WAITS = {"fake-kubelet/phase": "Pending"}
+#: A kernel with a session on a Compute, which ends in no order.
+DYING = """
+import os
+from jupyter_skytorch import connect
+connect("gpu", provider="kubernetes", host="127.0.0.1", idle_timeout=16).device()
+os._exit(9)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +229,21 @@ async def test_the_list_has_what_is_in_the_cluster_over_namespaces(
     assert kernel.ok(
         "listed = %sky list\n[(each.name, each.compute, each.summary.namespace) for each in listed]"
     ).value == (f"[('gpu', None, {computes.namespace!r}), ('idle', None, {computes.namespace!r})]")
+
+
+async def test_the_list_has_what_a_kernel_left_that_died(
+    kernel: Kernel, computes: Computes, servers: Servers, user: str, until: Any
+) -> None:
+    await served(computes, servers)
+    await asyncio.to_thread(kernel.ok, "%sky connect gpu --provider kubernetes --host 127.0.0.1")
+    # It is given up for gone after three quarters of its lease, and ends with it.
+    died = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", DYING], check=False, timeout=SECONDS)
+    assert died.returncode == 9
+
+    async def listed() -> bool:
+        return " 2 (1 orphan) " in (await asyncio.to_thread(kernel.ok, "%sky list")).value
+
+    await until(listed, "the session of the kernel that died is an orphan")
 
 
 async def test_tab_completes_names_of_the_cluster(kernel: Kernel, computes: Computes) -> None:
