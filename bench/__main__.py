@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import report
 from .rig import connected, machine, private_server
+
+if TYPE_CHECKING:
+    from .figure import Figure
 
 GROUPS = (
     "ops",
@@ -37,7 +41,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.groups) - set(GROUPS)):
         parser.error(f"no group {', '.join(unknown)}; there are {', '.join(GROUPS)}")
-    figures = []
+    figures: list[Figure] = []
     with private_server():
         for group in arguments.groups or GROUPS:
             print(f"measuring {group} ...", flush=True)
@@ -45,10 +49,12 @@ def main() -> None:
             module = importlib.import_module(f"bench.{group}")
             with connected(arguments.device) as rig:
                 figures += module.measure(rig)
-        described = machine()
-    described["load"] = f"{described['load']} (1 min average at the end)"
+            described = machine()
+            described["load"] = f"{described['load']} (1 min average at the end)"
+            # After each: what is measured is there whatever becomes of the next.
+            written = report.write(figures, described, arguments.output)
     print(f"\n{report.text(figures, described)}")
-    for path in report.write(figures, described, arguments.output):
+    for path in written:
         print(path)
 
 

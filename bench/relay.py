@@ -9,23 +9,22 @@ from __future__ import annotations
 import statistics
 import time
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import torch
 
 import jupyter_skytorch as sky
-from jupyter_skytorch.compute import connecting
+from jupyter_skytorch.compute import opening
 from jupyter_skytorch.session import Way
 
 from .figure import Figure, Spread, Target, in_turn, paired
 from .server import server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from jupyter_skytorch.compute import Compute
-    from jupyter_skytorch.compute.channel import Address
-    from skytorch_wire import sessions_pb2
 
     from .rig import Rig
 
@@ -65,16 +64,13 @@ class _Unshared(Way):
 
 @contextmanager
 def _unshared(place: str) -> Iterator[Compute]:
-    found = connecting.ways
+    found = opening.ways
 
-    def unshared(endpoints: Iterable[sessions_pb2.Endpoint], front: Address) -> list[Way]:
-        return [_Unshared(way.target) for way in found(endpoints, front) if way.local]
+    def unshared(*asked: Any, **how: Any) -> list[Way]:
+        return [_Unshared(way.target) for way in found(*asked, **how) if way.local]
 
-    connecting.ways = unshared
-    try:
+    with mock.patch.object(opening, "ways", unshared):
         compute = sky.connect(f"grpc://{place}")
-    finally:
-        connecting.ways = found
     with compute:
         yield compute
 
