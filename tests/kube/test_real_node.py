@@ -20,7 +20,7 @@ import torch
 from kubernetes_asyncio.client import ApiException
 from nbclient import NotebookClient
 
-from jupyter_skytorch.compute import Compute
+from jupyter_skytorch.compute import Compute, connect
 from jupyter_skytorch.session import take_detours
 from tests.faults.proxy import proxy
 from tests.kube import people
@@ -207,6 +207,13 @@ async def test_a_compute_whose_kernel_died_is_suspended_after_its_idle_time(
     await operator.restart()
     await computes.condition("gpu", "Suspended")
     assert re.search(r"/gpu: suspended, nobody used it for \d+ s, its limit is 2 s", await operator.log())
+
+
+async def test_one_that_is_changed_is_connected_to_anew(compute: Compute) -> None:
+    compute.session()
+    changed = await asyncio.to_thread(connect, "gpu", provider="kubernetes", image=SERVER.name, env={"A": "changed"})
+    assert changed.run(lambda: os.environ["A"]) == "changed"
+    assert (compute.state, compute.reason) == ("lost", "the server was stopped")
 
 
 async def test_tensors_go_from_pod_to_pod(compute: Compute, computes: Computes, control_plane: RealNode) -> None:
