@@ -51,9 +51,8 @@ $(INSTALLED): pyproject.toml hatch_build.py
 		|| { echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=/path/to/python"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	mkdir -p $(STAMPS) jupyter_skytorch/labextension
-	# Python compiles what is imported, which is the smaller part.
-	$(BIN)/pip install --disable-pip-version-check --quiet --no-compile '$(TORCH)'
-	$(BIN)/pip install --disable-pip-version-check --quiet --no-compile --editable '.[test,lint]'
+	$(BIN)/pip install --disable-pip-version-check --quiet '$(TORCH)'
+	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[test,lint]'
 	touch $@
 
 $(NODE_MODULES): labextension/package.json labextension/yarn.lock $(INSTALLED)
