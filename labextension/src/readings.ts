@@ -103,7 +103,7 @@ function limitOf(series: ISeries, presentation: IPresentation, all: ISeries[]): 
   return value !== undefined && value > 0 ? value : undefined;
 }
 
-/** The name of a metric that nothing better is known for: torch.queued.bytes is "Queued bytes". */
+/** The name of a metric that nothing better is known for: gpu.fan.speed is "Fan speed". */
 function plain(name: string): string {
   const words = name.split('.').slice(1).join(' ');
   return words.charAt(0).toUpperCase() + words.slice(1);

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from jupyter_skytorch.compute import Compute
+
 TIMEOUT = 30.0
 
 
@@ -168,3 +170,8 @@ def token_file(tmp_path: Path) -> Path:
 def other_version(serve: Callable[..., Server]) -> Server:
     """A server that speaks another version of the protocol."""
     return serve(code=OTHER_VERSION)
+
+
+def moved(*computes: Compute) -> int:
+    """Bytes of tensors and all else between this process and the servers."""
+    return sum(now.bytes_up + now.bytes_down for now in (compute.session().counters() for compute in computes))

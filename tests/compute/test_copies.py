@@ -15,6 +15,7 @@ from jupyter_skytorch.compute.copying import destination
 from jupyter_skytorch.device.errors import SessionLost
 from jupyter_skytorch.session import take_detours
 from skytorch_wire.format import DTYPES
+from tests.compute.conftest import moved
 from tests.faults.proxy import Proxy, proxy
 
 if TYPE_CHECKING:
@@ -83,11 +84,6 @@ def told(change: Callable[[service_pb2.CopyDestination], object]) -> Iterator[No
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(opening, "destination", changed)
         yield
-
-
-def moved(*computes: Compute) -> int:
-    """Bytes of tensors and all else between this process and the servers."""
-    return sum(now.bytes_up + now.bytes_down for now in (compute.session().counters() for compute in computes))
 
 
 def bits(tensor: torch.Tensor) -> torch.Tensor:

@@ -23,7 +23,7 @@ from kubernetes_asyncio import client, config, watch
 from tests.kube import people
 from tests.kube.calls import Calls
 from tests.kube.computes import Computes
-from tests.kube.control_plane import ControlPlane, kit
+from tests.kube.control_plane import NO_CONTROL_PLANE, ControlPlane, kit
 from tests.kube.operators import OperatorProcess
 
 NAMESPACE = "crowd"
@@ -38,7 +38,7 @@ def main() -> None:
     chosen = parser.parse_args()
     tools = kit()
     if tools is None:
-        parser.exit(1, "no Kubernetes control plane in KUBEBUILDER_ASSETS or ../shared/kube\n")
+        parser.exit(1, f"{NO_CONTROL_PLANE}\n")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crowd-")))
         control_plane = ControlPlane(tools, folder / "control-plane")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import yaml
 from kubernetes_asyncio import client, config, utils
 
 from tests.kube.image import OPERATOR
+from tests.kube.people import SYSTEM, manifests
 
 if TYPE_CHECKING:
     from kubernetes_asyncio.client import V1Pod
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from tests.kube.node import RealNode
 
 SECONDS = 60.0
-SYSTEM = "skytorch-system"
-_BASE = Path(__file__).parents[2] / "server/deploy/base"
 
 
 def in_cluster(control_plane: RealNode, pod: dict[str, Any]) -> dict[str, Any]:
@@ -45,13 +42,12 @@ class DeployedOperator:
     async def start(self) -> None:
         """Applies the manifests, and waits until it leads."""
         async with await self._api() as api:
-            for file in ("namespace", "rbac", "operator"):
-                for one in yaml.safe_load_all((_BASE / f"{file}.yaml").read_text()):
-                    if one["kind"] == "Deployment":
-                        template = one["spec"]["template"]
-                        template["spec"]["containers"][0]["image"] = OPERATOR.name
-                        template["spec"] = in_cluster(self._control_plane, template["spec"])
-                    await utils.create_from_dict(api, one)
+            for one in manifests("namespace", "rbac", "operator"):
+                if one["kind"] == "Deployment":
+                    template = one["spec"]["template"]
+                    template["spec"]["containers"][0]["image"] = OPERATOR.name
+                    template["spec"] = in_cluster(self._control_plane, template["spec"])
+                await utils.create_from_dict(api, one)
             await self._leads(api, "")
 
     async def restart(self) -> None:

@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from kubernetes_asyncio import client, config
+from kubernetes_asyncio import client, config, utils
 
 if TYPE_CHECKING:
     from tests.kube.control_plane import ControlPlane
 
-RBAC = Path(__file__).parents[2] / "server/deploy/base/rbac.yaml"
+BASE = Path(__file__).parents[2] / "server/deploy/base"
 SYSTEM = "skytorch-system"
 
 
 async def install(control_plane: ControlPlane) -> str:
     """Makes the operator's account, with the permissions that the manifests give it, and returns its token."""
     async with await config.new_client_from_config(str(control_plane.kubeconfig)) as api:
-        core, rbac = client.CoreV1Api(api), client.RbacAuthorizationV1Api(api)
-        await core.create_namespace({"metadata": {"name": SYSTEM}})
-        for body in yaml.safe_load_all(RBAC.read_text()):
-            match body["kind"]:
-                case "ServiceAccount":
-                    await core.create_namespaced_service_account(SYSTEM, body)
-                case "ClusterRole":
-                    await rbac.create_cluster_role(body)
-                case "ClusterRoleBinding":
-                    await rbac.create_cluster_role_binding(body)
-                case "Role":
-                    await rbac.create_namespaced_role(SYSTEM, body)
-                case "RoleBinding":
-                    await rbac.create_namespaced_role_binding(SYSTEM, body)
-                case other:
-                    raise AssertionError(other)
+        for one in manifests("namespace", "rbac"):
+            await utils.create_from_dict(api, one)
         return await token(api, SYSTEM, "skytorch-operator")
+
+
+def manifests(*names: str) -> list[dict[str, Any]]:
+    """The objects of files of what an administrator applies."""
+    return [one for name in names for one in yaml.safe_load_all((BASE / f"{name}.yaml").read_text())]
 
 
 async def token(api: client.ApiClient, namespace: str, account: str) -> str:
